@@ -1,0 +1,255 @@
+package v1alpha1
+
+import (
+	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// A ScaleTargetReference names what is scaled, in the scaler's own namespace.
+type ScaleTargetReference struct {
+	// APIVersion of the target.
+	// +optional
+	// +kubebuilder:default="apps/v1"
+	// +kubebuilder:validation:Enum="apps/v1"
+	APIVersion string `json:"apiVersion,omitempty"`
+
+	// Kind of the target.
+	// +optional
+	// +kubebuilder:default=Deployment
+	// +kubebuilder:validation:Enum=Deployment
+	Kind string `json:"kind,omitempty"`
+
+	// Name of the target.
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+}
+
+// A TriggerType is a load a target can be scaled on.
+// +kubebuilder:validation:Enum=QueueDepth;PendingTasks;TokensPerMinute
+type TriggerType string
+
+// A Trigger is a load and how much of it one worker should carry.
+type Trigger struct {
+	// Type of the load.
+	Type TriggerType `json:"type"`
+
+	// Target is the load per worker: tasks, or tokens per minute.
+	// +kubebuilder:validation:Minimum=1
+	Target int64 `json:"target"`
+}
+
+// Fallback is the size a target gets when its load has been unknown for long.
+type Fallback struct {
+	// FailureThreshold is the number of polls without data after which the fallback applies.
+	// +kubebuilder:validation:Minimum=1
+	FailureThreshold int32 `json:"failureThreshold"`
+
+	// Replicas is the size.
+	// +kubebuilder:validation:Minimum=0
+	Replicas int32 `json:"replicas"`
+}
+
+// A DrainTimeoutAction says what becomes of a worker that did not finish its drain in time.
+// +kubebuilder:validation:Enum=Keep;Force
+type DrainTimeoutAction string
+
+// ScaleDown says how carefully workers are removed.
+type ScaleDown struct {
+	// StabilizationSeconds is how long the load must have been low before a worker is removed.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	StabilizationSeconds *int32 `json:"stabilizationSeconds,omitempty"`
+
+	// DrainTimeoutSeconds is how long a chosen worker may take to finish its tasks and save its state.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	DrainTimeoutSeconds *int32 `json:"drainTimeoutSeconds,omitempty"`
+
+	// OnDrainTimeout says what becomes of a worker that took longer.
+	// +optional
+	OnDrainTimeout DrainTimeoutAction `json:"onDrainTimeout,omitempty"`
+}
+
+// AgentScalerParameters are what the scaler is asked to do. The words are KEDA's where KEDA has one.
+// +kubebuilder:validation:XValidation:rule="!has(self.minReplicaCount) || !has(self.maxReplicaCount) || self.minReplicaCount <= self.maxReplicaCount",message="minReplicaCount must not be larger than maxReplicaCount: lower the one or raise the other"
+// +kubebuilder:validation:XValidation:rule="self.scaleTargetRef == oldSelf.scaleTargetRef",message="scaleTargetRef cannot change: make a new AgentScaler for another target"
+type AgentScalerParameters struct {
+	// ScaleTargetRef names what is scaled.
+	ScaleTargetRef ScaleTargetReference `json:"scaleTargetRef"`
+
+	// Replicas is the size without triggers, and the first size with them.
+	// +kubebuilder:validation:Minimum=0
+	Replicas int32 `json:"replicas"`
+
+	// Suspend keeps the target at no workers whatever the other fields say.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+
+	// MinReplicaCount is the least size with triggers.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	MinReplicaCount *int32 `json:"minReplicaCount,omitempty"`
+
+	// MaxReplicaCount is the largest size with triggers.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	MaxReplicaCount *int32 `json:"maxReplicaCount,omitempty"`
+
+	// PollingInterval is the number of seconds between two looks at the load.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	PollingInterval *int32 `json:"pollingInterval,omitempty"`
+
+	// Triggers are the loads that decide; the one that wants most workers wins.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Triggers []Trigger `json:"triggers,omitempty"`
+
+	// Fallback is the size when the load has been unknown for long.
+	// +optional
+	Fallback *Fallback `json:"fallback,omitempty"`
+
+	// ScaleDown says how carefully workers are removed.
+	// +optional
+	ScaleDown *ScaleDown `json:"scaleDown,omitempty"`
+
+	// TokensPerMinute is the budget of all workers together.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	TokensPerMinute *int64 `json:"tokensPerMinute,omitempty"`
+}
+
+// AgentScalerObservation is what was seen of the target. A figure that is absent is unknown, which is not zero.
+type AgentScalerObservation struct {
+	// Replicas is the size the target has been asked to have.
+	// +optional
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// DesiredReplicas is the size the scaler wants.
+	// +optional
+	DesiredReplicas *int32 `json:"desiredReplicas,omitempty"`
+
+	// LabelSelector selects the target's pods.
+	// +optional
+	LabelSelector string `json:"labelSelector,omitempty"`
+
+	// ActiveWorkers is the number of workers with a task in flight.
+	// +optional
+	ActiveWorkers *int32 `json:"activeWorkers,omitempty"`
+
+	// QueueDepth is the number of unfinished tasks, waiting and running.
+	// +optional
+	QueueDepth *int64 `json:"queueDepth,omitempty"`
+
+	// TokenUsage is the number of tokens used since the scaler was created, input and output.
+	// +optional
+	TokenUsage *int64 `json:"tokenUsage,omitempty"`
+
+	// TokensPerMinute is the number of tokens used in the last minute.
+	// +optional
+	TokensPerMinute *int64 `json:"tokensPerMinute,omitempty"`
+
+	// LastScale is the last change of the target's size.
+	// +optional
+	LastScale *LastScale `json:"lastScale,omitempty"`
+}
+
+// LastScale is a change of a target's size and why it was made.
+type LastScale struct {
+	// Time of the change.
+	Time metav1.Time `json:"time"`
+
+	// From is the size before.
+	From int32 `json:"from"`
+
+	// To is the size after.
+	To int32 `json:"to"`
+
+	// Reason is a CamelCase word for programs.
+	Reason string `json:"reason"`
+
+	// Message is a sentence for people.
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// The condition type of an AgentScaler beside Crossplane's own Ready and Synced, and its reasons.
+const (
+	// ConditionScalingActive says whether the target's size is being kept or changed as asked.
+	ConditionScalingActive xpv2.ConditionType = "ScalingActive"
+
+	// ReasonFixedSize is a target that is kept at a fixed size.
+	ReasonFixedSize xpv2.ConditionReason = "FixedSize"
+	// ReasonSuspended is a target that is kept at no workers.
+	ReasonSuspended xpv2.ConditionReason = "Suspended"
+	// ReasonTriggersUnsupported is a scaler with triggers, which this version does not evaluate: it keeps the first size.
+	ReasonTriggersUnsupported xpv2.ConditionReason = "TriggersUnsupported"
+	// ReasonTargetNotFound is a scaler whose target does not exist.
+	ReasonTargetNotFound xpv2.ConditionReason = "TargetNotFound"
+)
+
+// The reasons of a LastScale.
+const (
+	// ScaleReasonInitialSize is a target's first size.
+	ScaleReasonInitialSize = "InitialSize"
+	// ScaleReasonSizeChanged is another size being asked for.
+	ScaleReasonSizeChanged = "SizeChanged"
+	// ScaleReasonDriftCorrected is a size that somebody else had changed.
+	ScaleReasonDriftCorrected = "DriftCorrected"
+	// ScaleReasonSuspended is a pool being suspended.
+	ScaleReasonSuspended = "Suspended"
+	// ScaleReasonResumed is a pool being resumed.
+	ScaleReasonResumed = "Resumed"
+)
+
+// AgentScalerSpec is the desired state of an AgentScaler.
+type AgentScalerSpec struct {
+	xpv2.ManagedResourceSpec `json:",inline"`
+
+	// ForProvider is what the scaler is asked to do.
+	ForProvider AgentScalerParameters `json:"forProvider"`
+}
+
+// AgentScalerStatus is the observed state of an AgentScaler.
+type AgentScalerStatus struct {
+	xpv2.ManagedResourceStatus `json:",inline"`
+
+	// AtProvider is what was seen of the target.
+	// +optional
+	AtProvider AgentScalerObservation `json:"atProvider,omitempty"`
+}
+
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Namespaced,categories=crossplane;managed;aidispatcher
+// +kubebuilder:printcolumn:name="SYNCED",type="string",JSONPath=".status.conditions[?(@.type=='Synced')].status"
+// +kubebuilder:printcolumn:name="READY",type="string",JSONPath=".status.conditions[?(@.type=='Ready')].status"
+// +kubebuilder:printcolumn:name="TARGET",type="string",JSONPath=".spec.forProvider.scaleTargetRef.name"
+// +kubebuilder:printcolumn:name="REPLICAS",type="integer",JSONPath=".status.atProvider.replicas"
+// +kubebuilder:printcolumn:name="DESIRED",type="integer",JSONPath=".status.atProvider.desiredReplicas"
+// +kubebuilder:printcolumn:name="WHY",type="string",JSONPath=".status.atProvider.lastScale.reason"
+// +kubebuilder:printcolumn:name="AGE",type="date",JSONPath=".metadata.creationTimestamp"
+
+// An AgentScaler owns the size of a pool's Deployment. When it is deleted it lets go: the size stays.
+type AgentScaler struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   AgentScalerSpec   `json:"spec"`
+	Status AgentScalerStatus `json:"status,omitempty"`
+}
+
+// +kubebuilder:object:root=true
+
+// AgentScalerList is a list of AgentScalers.
+type AgentScalerList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []AgentScaler `json:"items"`
+}
+
+func init() {
+	SchemeBuilder.Register(&AgentScaler{}, &AgentScalerList{})
+}

@@ -1,0 +1,203 @@
+package v1beta1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:categories=crossplane
+
+// A Catalog says what a platform's roles and models are. It stands in a Composition's pipeline as the function's input
+// and is decoded strictly: a field that this version does not know is an error that names it.
+type Catalog struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Monitor is the sidecar that every worker gets.
+	Monitor Monitor `json:"monitor"`
+
+	// Roles a claim can name.
+	// +listType=map
+	// +listMapKey=name
+	Roles []Role `json:"roles"`
+
+	// Models a claim can name.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Models []Model `json:"models,omitempty"`
+}
+
+// Monitor is the sidecar that every worker gets.
+type Monitor struct {
+	// Image of the monitor, such as monitor-agent:v2 in the platform's registry.
+	Image string `json:"image"`
+
+	// ImagePullPolicy of the monitor. Kubernetes' own default where it is empty.
+	// +optional
+	// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
+	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty"`
+
+	// Resources of the monitor. 10m of CPU and 32Mi of memory are requested, and memory is limited to 128Mi, where it is empty.
+	// +optional
+	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+}
+
+// A Role says what the agents of a pool run.
+type Role struct {
+	// Name of the role, as a claim writes it.
+	Name string `json:"name"`
+
+	// Image of the agent.
+	Image string `json:"image"`
+
+	// ImagePullPolicy of the agent. Kubernetes' own default where it is empty.
+	// +optional
+	// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
+	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty"`
+
+	// ImagePullSecrets are Secrets in the claim's namespace.
+	// +optional
+	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
+
+	// Command of the agent. The image's own where it is empty.
+	// +optional
+	Command []string `json:"command,omitempty"`
+
+	// Args of the agent. The image's own where it is empty.
+	// +optional
+	Args []string `json:"args,omitempty"`
+
+	// Env of the agent. OPENAI_BASE_URL, OPENAI_API_KEY, OPENAI_MODEL, ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY and
+	// STATE_DIR are set by the function and cannot be set here.
+	// +optional
+	Env []corev1.EnvVar `json:"env,omitempty"`
+
+	// Resources of the agent.
+	// +optional
+	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// Ports the agent serves on. A pool whose role has ports gets a Service.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Ports []Port `json:"ports,omitempty"`
+
+	// ReadinessProbe of the agent. Without it a worker is ready as soon as its agent runs.
+	// +optional
+	ReadinessProbe *corev1.Probe `json:"readinessProbe,omitempty"`
+
+	// LivenessProbe of the agent.
+	// +optional
+	LivenessProbe *corev1.Probe `json:"livenessProbe,omitempty"`
+
+	// Stateless agents have no slots and no state directory: any of them can be replaced by any other.
+	// +optional
+	Stateless bool `json:"stateless,omitempty"`
+
+	// StatePath is the directory of what the agent must not lose. /var/lib/agent where it is empty.
+	// +optional
+	StatePath string `json:"statePath,omitempty"`
+
+	// StateVolume is what the state directory is made of. An emptyDir where it is empty.
+	// +optional
+	StateVolume *StateVolume `json:"stateVolume,omitempty"`
+
+	// TerminationGracePeriodSeconds is the time a worker has to finish its tasks and save its state once it is told to
+	// stop by somebody else than the scaler. 300 where it is empty.
+	// +optional
+	// +kubebuilder:validation:Minimum=2
+	TerminationGracePeriodSeconds *int64 `json:"terminationGracePeriodSeconds,omitempty"`
+
+	// RunAsUser is the user the agent and the monitor run as. 65532 where it is empty; never 0.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	RunAsUser *int64 `json:"runAsUser,omitempty"`
+
+	// NodeSelector of the workers.
+	// +optional
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+
+	// Tolerations of the workers.
+	// +optional
+	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+
+	// TopologySpreadConstraints of the workers. The pool's own label selector is used where one has none.
+	// +optional
+	TopologySpreadConstraints []corev1.TopologySpreadConstraint `json:"topologySpreadConstraints,omitempty"`
+
+	// PriorityClassName of the workers.
+	// +optional
+	PriorityClassName string `json:"priorityClassName,omitempty"`
+
+	// RuntimeClassName of the workers.
+	// +optional
+	RuntimeClassName *string `json:"runtimeClassName,omitempty"`
+
+	// MaxReplicas is the largest pool a claim of this role may ask for. No limit but the API's own where it is empty.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	MaxReplicas *int32 `json:"maxReplicas,omitempty"`
+}
+
+// A Port the agent serves on.
+type Port struct {
+	// Name of the port.
+	Name string `json:"name"`
+
+	// ContainerPort is the agent's port, 1 to 65535.
+	ContainerPort int32 `json:"containerPort"`
+
+	// ServicePort is the Service's port, 1 to 65535. ContainerPort where it is empty.
+	// +optional
+	ServicePort int32 `json:"servicePort,omitempty"`
+
+	// AppProtocol of the Service's port, such as http.
+	// +optional
+	AppProtocol *string `json:"appProtocol,omitempty"`
+}
+
+// StateVolume is what the state directory is made of.
+type StateVolume struct {
+	// SizeLimit of the directory, or the size of the volume where StorageClassName is set.
+	SizeLimit resource.Quantity `json:"sizeLimit"`
+
+	// StorageClassName makes the directory an ephemeral volume of this class, which lives as long as its pod.
+	// +optional
+	StorageClassName *string `json:"storageClassName,omitempty"`
+}
+
+// A ModelProtocol is how a model server is spoken to.
+// +kubebuilder:validation:Enum=OpenAI;Anthropic
+type ModelProtocol string
+
+// The protocols of model servers.
+const (
+	ProtocolOpenAI    ModelProtocol = "OpenAI"
+	ProtocolAnthropic ModelProtocol = "Anthropic"
+)
+
+// A Model a claim can name.
+type Model struct {
+	// Name of the model, as a claim writes it.
+	Name string `json:"name"`
+
+	// Endpoint is the base URL of the model server, http or https.
+	Endpoint string `json:"endpoint"`
+
+	// Protocol of the model server. OpenAI where it is empty.
+	// +optional
+	Protocol ModelProtocol `json:"protocol,omitempty"`
+
+	// Model is the name the model server knows it by. Name where it is empty.
+	// +optional
+	Model string `json:"model,omitempty"`
+
+	// SecretRef names the key of a Secret in the claim's namespace that holds the model server's API key. Only the
+	// monitor reads it: agents carry no key.
+	// +optional
+	SecretRef *corev1.SecretKeySelector `json:"secretRef,omitempty"`
+}

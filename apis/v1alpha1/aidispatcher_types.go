@@ -1,0 +1,280 @@
+package v1alpha1
+
+import (
+	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// A Role says what the pool's agents do. What a role runs is the platform team's catalog.
+// +kubebuilder:validation:Enum=coder;reviewer;planner
+type Role string
+
+// The roles a claim can name.
+const (
+	RoleCoder    Role = "coder"
+	RoleReviewer Role = "reviewer"
+	RolePlanner  Role = "planner"
+)
+
+// AIDispatcherSpec is what a team asks for.
+// +kubebuilder:validation:XValidation:rule="(has(self.modelRef) && self.modelRef != \"\") || (has(self.modelEndpoint) && self.modelEndpoint != \"\")",message="name a model: set spec.modelRef to a model of the platform's catalog, or spec.modelEndpoint to the URL of one"
+type AIDispatcherSpec struct {
+	// Role of the agents in this pool. What each role runs is the platform team's catalog.
+	Role Role `json:"role"`
+
+	// ModelRef names a model of the platform team's catalog.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	ModelRef string `json:"modelRef,omitempty"`
+
+	// ModelEndpoint is the base URL of a model server, http or https. It overrides the endpoint of ModelRef.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHost() != \"\"",message="modelEndpoint must be a URL such as https://models.example.org/v1"
+	ModelEndpoint string `json:"modelEndpoint,omitempty"`
+
+	// Replicas is the number of workers without scaling, and the first number of workers with it.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:XValidation:rule="self >= 1",message="replicas must be at least 1; to run no worker for a while set suspend: true"
+	// +kubebuilder:validation:XValidation:rule="self <= 1000",message="replicas must be at most 1000; split a larger pool into several AIDispatchers"
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// Suspend removes all workers and keeps everything else, so that the pool can be resumed.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+
+	// MemoryConfig asks for a vector collection, which exists with the right dimension before an agent starts.
+	// +optional
+	MemoryConfig *MemoryConfig `json:"memoryConfig,omitempty"`
+
+	// Scaling lets the pool's size follow its load. Without it the pool has exactly Replicas workers.
+	// +optional
+	Scaling *Scaling `json:"scaling,omitempty"`
+
+	// Checkpoint asks for a checkpoint repository, in which each slot's state is kept.
+	// +optional
+	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
+
+	// TokenBudget bounds what the pool may spend.
+	// +optional
+	TokenBudget *TokenBudget `json:"tokenBudget,omitempty"`
+}
+
+// A Distance is how two vectors are compared.
+// +kubebuilder:validation:Enum=Cosine;Dot;L2
+type Distance string
+
+// The distances a collection can be made with.
+const (
+	DistanceCosine Distance = "Cosine"
+	DistanceDot    Distance = "Dot"
+	DistanceL2     Distance = "L2"
+)
+
+// MemoryConfig describes a pool's vector collection.
+// +kubebuilder:validation:XValidation:rule="self.collection == oldSelf.collection",message="memoryConfig.collection cannot change: a collection is not renamed; make a new AIDispatcher for another collection"
+// +kubebuilder:validation:XValidation:rule="self.dim == oldSelf.dim",message="memoryConfig.dim cannot change: vectors of two dimensions cannot be compared; make a new collection and re-embed"
+// +kubebuilder:validation:XValidation:rule="self.distance == oldSelf.distance",message="memoryConfig.distance cannot change: the index is built for one distance; make a new collection and re-embed"
+type MemoryConfig struct {
+	// Collection is the collection's name in the store.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[A-Za-z][A-Za-z0-9_-]*$`
+	Collection string `json:"collection"`
+
+	// Dim is the dimension of the vectors: the length of what the embedding model returns.
+	// +kubebuilder:validation:XValidation:rule="self >= 1 && self <= 65535",message="memoryConfig.dim must be the embedding model's dimension, 1 to 65535 (1536 for many models)"
+	Dim int32 `json:"dim"`
+
+	// Distance is how two vectors are compared.
+	// +optional
+	// +kubebuilder:default=Cosine
+	Distance Distance `json:"distance,omitempty"`
+
+	// ProviderConfigRef names the configuration that says where the store is.
+	// +optional
+	ProviderConfigRef *xpv2.ProviderConfigReference `json:"providerConfigRef,omitempty"`
+}
+
+// A MetricType is a load a pool can be scaled on.
+// +kubebuilder:validation:Enum=QueueDepth;PendingTasks;TokensPerMinute
+type MetricType string
+
+// The loads a pool can be scaled on.
+const (
+	MetricQueueDepth      MetricType = "QueueDepth"
+	MetricPendingTasks    MetricType = "PendingTasks"
+	MetricTokensPerMinute MetricType = "TokensPerMinute"
+)
+
+// A Metric is a load and how much of it one worker should carry.
+type Metric struct {
+	// Type of the load.
+	Type MetricType `json:"type"`
+
+	// Target is the load per worker: tasks, or tokens per minute.
+	// +kubebuilder:validation:Minimum=1
+	Target int64 `json:"target"`
+}
+
+// A DrainTimeoutAction says what becomes of a worker that did not finish its drain in time.
+// +kubebuilder:validation:Enum=Keep;Force
+type DrainTimeoutAction string
+
+// What becomes of a worker that did not finish its drain in time.
+const (
+	// DrainTimeoutKeep lets the worker serve again.
+	DrainTimeoutKeep DrainTimeoutAction = "Keep"
+	// DrainTimeoutForce removes the worker with the state it last committed.
+	DrainTimeoutForce DrainTimeoutAction = "Force"
+)
+
+// ScaleDown says how carefully workers are removed.
+type ScaleDown struct {
+	// StabilizationSeconds is how long the load must have been low before a worker is removed.
+	// +optional
+	// +kubebuilder:default=300
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=86400
+	StabilizationSeconds *int32 `json:"stabilizationSeconds,omitempty"`
+
+	// DrainTimeoutSeconds is how long a chosen worker may take to finish its tasks and save its state.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=604800
+	DrainTimeoutSeconds *int32 `json:"drainTimeoutSeconds,omitempty"`
+
+	// OnDrainTimeout says what becomes of a worker that took longer.
+	// +optional
+	OnDrainTimeout DrainTimeoutAction `json:"onDrainTimeout,omitempty"`
+}
+
+// A ScalingEngine is what changes the pool's size.
+// +kubebuilder:validation:Enum=Native;KEDA
+type ScalingEngine string
+
+// The scaling engines.
+const (
+	// EngineNative is AIDispatcher's own scaler.
+	EngineNative ScalingEngine = "Native"
+	// EngineKEDA is a ScaledObject of KEDA, which must be installed.
+	EngineKEDA ScalingEngine = "KEDA"
+)
+
+// Scaling lets a pool's size follow its load.
+// +kubebuilder:validation:XValidation:rule="self.minReplicas <= self.maxReplicas",message="scaling.minReplicas must not be larger than scaling.maxReplicas: lower the one or raise the other"
+// +kubebuilder:validation:XValidation:rule="self.engine != 'KEDA' || !has(self.scaleDown) || (!has(self.scaleDown.drainTimeoutSeconds) && !has(self.scaleDown.onDrainTimeout))",message="scaling.scaleDown.drainTimeoutSeconds and onDrainTimeout belong to the Native engine, which chooses the worker: remove them or set engine: Native"
+type Scaling struct {
+	// MinReplicas is the least number of workers.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:XValidation:rule="self >= 1 && self <= 1000",message="scaling.minReplicas must be 1 to 1000; to run no worker for a while set suspend: true"
+	MinReplicas *int32 `json:"minReplicas,omitempty"`
+
+	// MaxReplicas is the largest number of workers.
+	// +optional
+	// +kubebuilder:default=100
+	// +kubebuilder:validation:XValidation:rule="self >= 1 && self <= 1000",message="scaling.maxReplicas must be 1 to 1000"
+	MaxReplicas *int32 `json:"maxReplicas,omitempty"`
+
+	// Metrics are the loads that decide; the one that wants most workers wins.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=8
+	Metrics []Metric `json:"metrics,omitempty"`
+
+	// ScaleDown says how carefully workers are removed.
+	// +optional
+	ScaleDown *ScaleDown `json:"scaleDown,omitempty"`
+
+	// Engine is what changes the pool's size.
+	// +optional
+	// +kubebuilder:default=Native
+	Engine ScalingEngine `json:"engine,omitempty"`
+}
+
+// Checkpoint describes a pool's checkpoint repository.
+type Checkpoint struct {
+	// IntervalSeconds is the time between two saves of a worker whose state changed.
+	// +optional
+	// +kubebuilder:default=60
+	// +kubebuilder:validation:Minimum=5
+	// +kubebuilder:validation:Maximum=86400
+	IntervalSeconds *int32 `json:"intervalSeconds,omitempty"`
+
+	// Retain says how many checkpoints of a slot are kept.
+	// +optional
+	Retain *Retain `json:"retain,omitempty"`
+
+	// ProviderConfigRef names the configuration that says where the store is.
+	// +optional
+	ProviderConfigRef *xpv2.ProviderConfigReference `json:"providerConfigRef,omitempty"`
+}
+
+// Retain says how many checkpoints of a slot are kept; a checkpoint kept by any of the rules stays.
+type Retain struct {
+	// Last is the number of newest checkpoints.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	Last *int32 `json:"last,omitempty"`
+
+	// Hourly is the number of hours of which the newest checkpoint is kept.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000
+	Hourly *int32 `json:"hourly,omitempty"`
+
+	// Daily is the number of days of which the newest checkpoint is kept.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000
+	Daily *int32 `json:"daily,omitempty"`
+}
+
+// TokenBudget bounds what a pool may spend.
+type TokenBudget struct {
+	// TokensPerMinute of all workers together, input and output.
+	// +kubebuilder:validation:Minimum=1
+	TokensPerMinute int64 `json:"tokensPerMinute"`
+}
+
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:subresource:scale:specpath=.spec.replicas,statuspath=.status.replicas,selectorpath=.status.labelSelector
+// +kubebuilder:resource:scope=Namespaced,shortName=ad,categories=crossplane
+// +kubebuilder:printcolumn:name="ROLE",type="string",JSONPath=".spec.role"
+// +kubebuilder:printcolumn:name="REPLICAS",type="integer",JSONPath=".status.replicas"
+// +kubebuilder:printcolumn:name="PHASE",type="string",JSONPath=".status.currentPhase"
+// +kubebuilder:printcolumn:name="AGE",type="date",JSONPath=".metadata.creationTimestamp"
+// +kubebuilder:printcolumn:name="STATE",type="string",JSONPath=".status.state",priority=1
+// +kubebuilder:printcolumn:name="AVAILABLE",type="integer",JSONPath=".status.availableReplicas",priority=1
+// +kubebuilder:printcolumn:name="ACTIVE",type="integer",JSONPath=".status.activeWorkers",priority=1
+// +kubebuilder:printcolumn:name="QUEUE",type="integer",JSONPath=".status.queueDepth",priority=1
+// +kubebuilder:printcolumn:name="TOKENS",type="integer",JSONPath=".status.tokenUsage",priority=1
+
+// An AIDispatcher is a pool of AI agents: stateful, long-lived workers that share a role, a model and a memory.
+type AIDispatcher struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   AIDispatcherSpec   `json:"spec"`
+	Status AIDispatcherStatus `json:"status,omitempty"`
+}
+
+// +kubebuilder:object:root=true
+
+// AIDispatcherList is a list of AIDispatchers.
+type AIDispatcherList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []AIDispatcher `json:"items"`
+}
+
+func init() {
+	SchemeBuilder.Register(&AIDispatcher{}, &AIDispatcherList{})
+}

@@ -1,0 +1,123 @@
+package compose
+
+import (
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/southwest-ai/agent-operator/apis/v1alpha1"
+)
+
+// An observation is what was seen of a pool. A figure that is nil is unknown.
+type observation struct {
+	phase      v1alpha1.Phase
+	deployment observedDeployment
+	scaler     observedScaler
+	memory     observedStore
+	checkpoint observedStore
+}
+
+type observedDeployment struct {
+	exists bool
+	// Whether the status speaks of the present spec.
+	current                     bool
+	asked, replicas, available  int64
+	updated                     int64
+	progressing, deploymentOkay condition
+}
+
+type observedScaler struct {
+	exists  bool
+	ready   bool
+	synced  condition
+	active  condition
+	desired *int64
+	// What the scaler saw of the load, passed on as it is.
+	figures   map[string]*structpb.Value
+	lastScale *structpb.Value
+}
+
+// An observedStore is a vector collection or a checkpoint repository.
+type observedStore struct {
+	ready     bool
+	condition condition
+	synced    condition
+	// When it was first ready, as the composite's status remembers it.
+	firstReady string
+}
+
+// The figures of a scaler that become the pool's.
+var scalerFigures = []string{"activeWorkers", "queueDepth", "tokenUsage", "tokensPerMinute"}
+
+func observe(xr *structpb.Struct, composed map[string]*structpb.Struct) observation {
+	return observation{
+		phase:      v1alpha1.Phase(text(xr, "status", "currentPhase")),
+		deployment: observeDeployment(composed[resourceDeployment]),
+		scaler:     observeScaler(composed[resourceAgentScaler]),
+		memory:     observeStore(composed[resourceVectorCollection], text(xr, "status", "memory", "firstReadyTime")),
+		checkpoint: observeStore(composed[resourceCheckpoint], text(xr, "status", "checkpoint", "firstReadyTime")),
+	}
+}
+
+func observeDeployment(d *structpb.Struct) observedDeployment {
+	if d == nil {
+		return observedDeployment{}
+	}
+
+	return observedDeployment{
+		exists:         true,
+		current:        zeroIfNil(number(d, "status", "observedGeneration")) >= zeroIfNil(number(d, "metadata", "generation")),
+		asked:          zeroIfNil(number(d, "spec", "replicas")),
+		replicas:       zeroIfNil(number(d, "status", "replicas")),
+		available:      zeroIfNil(number(d, "status", "availableReplicas")),
+		updated:        zeroIfNil(number(d, "status", "updatedReplicas")),
+		progressing:    conditionOf(d, "Progressing"),
+		deploymentOkay: conditionOf(d, "Available"),
+	}
+}
+
+func observeScaler(s *structpb.Struct) observedScaler {
+	if s == nil {
+		return observedScaler{}
+	}
+
+	o := observedScaler{
+		exists:    true,
+		ready:     conditionOf(s, "Ready").isTrue(),
+		synced:    conditionOf(s, "Synced"),
+		active:    conditionOf(s, "ScalingActive"),
+		desired:   number(s, "status", "atProvider", "desiredReplicas"),
+		lastScale: field(s, "status", "atProvider", "lastScale"),
+		figures:   make(map[string]*structpb.Value, len(scalerFigures)),
+	}
+
+	for _, f := range scalerFigures {
+		if v := field(s, "status", "atProvider", f); v != nil {
+			o.figures[f] = v
+		}
+	}
+
+	return o
+}
+
+func observeStore(s *structpb.Struct, firstReady string) observedStore {
+	o := observedStore{firstReady: firstReady}
+	if s == nil {
+		return o
+	}
+
+	o.condition, o.synced = conditionOf(s, "Ready"), conditionOf(s, "Synced")
+	o.ready = o.condition.isTrue()
+
+	if o.ready && o.firstReady == "" {
+		o.firstReady = o.condition.Time
+	}
+
+	return o
+}
+
+func zeroIfNil(n *int64) int64 {
+	if n == nil {
+		return 0
+	}
+
+	return *n
+}

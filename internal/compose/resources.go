@@ -1,0 +1,132 @@
+package compose
+
+import (
+	"google.golang.org/protobuf/types/known/structpb"
+
+	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
+
+	agentv1alpha1 "github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
+	"github.com/southwest-ai/agent-operator/apis/v1alpha1"
+	"github.com/southwest-ai/agent-operator/internal/monitorapi"
+)
+
+// labels of everything that is composed, and of every worker.
+func (p *pool) labels() object {
+	return object{monitorapi.LabelDispatcher: p.Claim.Name, monitorapi.LabelRole: p.role.Name}
+}
+
+// selector of the pool's workers. It leaves the role out: a Deployment's selector cannot change and a role can.
+func (p *pool) selector() object {
+	return object{monitorapi.LabelDispatcher: p.Claim.Name}
+}
+
+func (p *pool) metadata() object {
+	return object{"name": p.name, "namespace": p.Namespace, "labels": p.labels()}
+}
+
+// serviceAccount returns the identity the workers run as: one without rights and without a token.
+func (p *pool) serviceAccount() *structpb.Struct {
+	return asStruct(object{
+		"apiVersion":                   "v1",
+		"kind":                         "ServiceAccount",
+		"metadata":                     p.metadata(),
+		"automountServiceAccountToken": false,
+	})
+}
+
+// service returns the Service of a role with ports. Workers that drain are not ready and so get no new requests.
+func (p *pool) service() *structpb.Struct {
+	ports := make(list, 0, len(p.role.Ports))
+
+	for _, port := range p.role.Ports {
+		sp := object{"name": port.Name, "port": port.ServicePort, "targetPort": port.Name, "protocol": "TCP"}
+		if port.AppProtocol != nil {
+			sp["appProtocol"] = *port.AppProtocol
+		}
+
+		ports = append(ports, sp)
+	}
+
+	return asStruct(object{
+		"apiVersion": "v1",
+		"kind":       "Service",
+		"metadata":   p.metadata(),
+		"spec":       object{"type": "ClusterIP", "selector": p.selector(), "ports": ports},
+	})
+}
+
+// agentScaler returns the scaler, which alone writes the Deployment's replicas.
+func (p *pool) agentScaler() *structpb.Struct {
+	params := object{
+		"scaleTargetRef": object{"apiVersion": "apps/v1", "kind": "Deployment", "name": p.name},
+		"replicas":       p.Spec.Replicas,
+	}
+
+	if p.Spec.Suspend {
+		params["suspend"] = true
+	}
+
+	if s := p.Spec.Scaling; s != nil {
+		params["minReplicaCount"] = s.MinReplicas
+		params["maxReplicaCount"] = s.MaxReplicas
+		params["triggers"] = triggers(s.Metrics)
+		params["scaleDown"] = object{
+			"stabilizationSeconds": s.ScaleDown.StabilizationSeconds,
+			"drainTimeoutSeconds":  s.ScaleDown.DrainTimeoutSeconds,
+			"onDrainTimeout":       orNil(string(s.ScaleDown.OnDrainTimeout)),
+		}
+	}
+
+	if b := p.Spec.TokenBudget; b != nil {
+		params["tokensPerMinute"] = b.TokensPerMinute
+	}
+
+	return p.managed("AgentScaler", params, nil)
+}
+
+func triggers(metrics []v1alpha1.Metric) list {
+	out := make(list, 0, len(metrics))
+	for _, m := range metrics {
+		out = append(out, object{"type": string(m.Type), "target": m.Target})
+	}
+
+	return out
+}
+
+// vectorCollection returns the pool's memory.
+func (p *pool) vectorCollection() *structpb.Struct {
+	m := p.Spec.MemoryConfig
+
+	return p.managed("VectorCollection", object{
+		"collection": m.Collection,
+		"dim":        m.Dim,
+		"distance":   string(m.Distance),
+	}, m.ProviderConfigRef)
+}
+
+// checkpoint returns the pool's checkpoint repository. Two pools of one name in two namespaces must not share one.
+func (p *pool) checkpoint() *structpb.Struct {
+	c := p.Spec.Checkpoint
+	params := object{"pool": p.Namespace + "/" + p.Claim.Name, "intervalSeconds": c.IntervalSeconds}
+
+	if r := c.Retain; r != nil {
+		params["retain"] = object{"last": r.Last, "hourly": r.Hourly, "daily": r.Daily}
+	}
+
+	return p.managed("Checkpoint", params, c.ProviderConfigRef)
+}
+
+// managed returns a managed resource. Without a reference the API's default configuration applies.
+func (p *pool) managed(kind string, params object, ref *xpv2.ProviderConfigReference) *structpb.Struct {
+	spec := object{"forProvider": params}
+	if ref != nil {
+		spec["providerConfigRef"] = object{"kind": ref.Kind, "name": ref.Name}
+	}
+
+	return asStruct(object{
+		"apiVersion": agentv1alpha1.GroupVersion.String(),
+		"kind":       kind,
+		"metadata":   p.metadata(),
+		"spec":       spec,
+	})
+}

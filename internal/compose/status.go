@@ -1,0 +1,236 @@
+package compose
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/types/known/structpb"
+
+	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
+
+	"github.com/southwest-ai/agent-operator/apis/v1alpha1"
+	"github.com/southwest-ai/agent-operator/internal/monitorapi"
+)
+
+// A Condition of a pool. Its message holds no time, so that it changes only when something did.
+type Condition struct {
+	Type    xpv2.ConditionType
+	True    bool
+	Reason  xpv2.ConditionReason
+	Message string
+}
+
+// A Status is what a pool's status says.
+type Status struct {
+	// Phase before and now: when they differ, that is worth an event.
+	Before, Phase v1alpha1.Phase
+	State         v1alpha1.State
+	// Message says in a sentence how many workers there are.
+	Message    string
+	Conditions []Condition
+	// Fields of the composite resource's status.
+	Fields *structpb.Struct
+
+	allAvailable   bool
+	memoryWasReady bool
+}
+
+// Ready says whether the pool can be used, or is suspended as asked.
+func (s Status) Ready() bool {
+	return s.Phase == v1alpha1.PhaseReady || s.Phase == v1alpha1.PhaseProcessing || s.Phase == v1alpha1.PhaseSuspended
+}
+
+// deriveStatus judges what was observed.
+func deriveStatus(p *pool, o observation) Status {
+	want := wantReplicas(p, o)
+	d := o.deployment
+	s := Status{
+		Before:         o.phase,
+		allAvailable:   d.exists && d.current && d.asked == want && d.available >= want && d.replicas == want,
+		memoryWasReady: memoryWasReady(p, o),
+		Message:        fmt.Sprintf("%d of %d workers are available", d.available, want),
+	}
+	s.State = stateOf(p, o, s, want)
+	s.Phase = phaseOf(o, s.State)
+	s.Conditions = conditionsOf(p, o, s)
+	s.Fields = statusFields(p, o, s)
+
+	return s
+}
+
+// wantReplicas returns the size the pool should have now. With scaling that is the scaler's decision.
+func wantReplicas(p *pool, o observation) int64 {
+	switch {
+	case p.Spec.Suspend:
+		return 0
+	case p.Spec.Scaling != nil && o.scaler.desired != nil:
+		return *o.scaler.desired
+	default:
+		return int64(*p.Spec.Replicas)
+	}
+}
+
+// memoryWasReady says whether everything a worker loads before it starts has been there once.
+func memoryWasReady(p *pool, o observation) bool {
+	if p.Spec.MemoryConfig != nil && o.memory.firstReady == "" {
+		return false
+	}
+
+	return p.Spec.Checkpoint == nil || o.checkpoint.firstReady != ""
+}
+
+// stateOf names what the pool is doing. The order matters: what keeps workers from being there at all comes first.
+func stateOf(p *pool, o observation, s Status, want int64) v1alpha1.State {
+	d := o.deployment
+
+	switch {
+	case !d.exists && !s.memoryWasReady:
+		return v1alpha1.StateWaitingForMemory
+	case p.Spec.Suspend && d.exists && d.replicas == 0 && d.asked == 0:
+		return v1alpha1.StateSuspended
+	case p.Spec.Suspend:
+		return v1alpha1.StateSuspending
+	case s.allAvailable:
+		return v1alpha1.StateSteady
+	case d.progressing.Status == "False":
+		return v1alpha1.StateStuck
+	case !hasServed(o.phase):
+		return v1alpha1.StateStarting
+	case d.asked != want && d.asked < want, d.current && d.replicas < want:
+		return v1alpha1.StateScalingOut
+	case d.asked > want, d.replicas > want:
+		return v1alpha1.StateScalingIn
+	default:
+		return v1alpha1.StateDegraded
+	}
+}
+
+// hasServed says whether a pool with this phase once had all its workers available.
+func hasServed(p v1alpha1.Phase) bool {
+	return p == v1alpha1.PhaseReady || p == v1alpha1.PhaseProcessing
+}
+
+// phaseOf returns the state in one word. A pool that has served stays Ready while workers come and go, as long as the
+// Deployment calls itself available or the change was asked for: a phase that flaps tells nobody anything.
+func phaseOf(o observation, s v1alpha1.State) v1alpha1.Phase {
+	switch s {
+	case v1alpha1.StateSuspended:
+		return v1alpha1.PhaseSuspended
+	case v1alpha1.StateStuck:
+		return v1alpha1.PhaseFailed
+	case v1alpha1.StateWaitingForMemory, v1alpha1.StateStarting:
+		return v1alpha1.PhaseInitializing
+	case v1alpha1.StateSuspending:
+		if !hasServed(o.phase) {
+			return v1alpha1.PhaseInitializing
+		}
+	case v1alpha1.StateDegraded:
+		if o.deployment.available == 0 {
+			return v1alpha1.PhaseInitializing
+		}
+	}
+
+	if v := o.scaler.figures["activeWorkers"]; v.GetNumberValue() > 0 {
+		return v1alpha1.PhaseProcessing
+	}
+
+	return v1alpha1.PhaseReady
+}
+
+func conditionsOf(p *pool, o observation, s Status) []Condition {
+	out := []Condition{{
+		Type: v1alpha1.ConditionAccepted, True: true, Reason: v1alpha1.ReasonAccepted,
+		Message: fmt.Sprintf("role %s is in the platform's catalog", p.role.Name),
+	}}
+
+	if p.Spec.MemoryConfig != nil {
+		out = append(out, storeCondition(v1alpha1.ConditionMemoryReady, "VectorCollection", p.name, o.memory))
+	}
+
+	if p.Spec.Checkpoint != nil {
+		out = append(out, storeCondition(v1alpha1.ConditionCheckpointReady, "Checkpoint", p.name, o.checkpoint))
+	}
+
+	return append(out, workersCondition(s), scalingCondition(p, o))
+}
+
+func storeCondition(typ xpv2.ConditionType, kind, name string, o observedStore) Condition {
+	c := Condition{Type: typ, True: o.ready, Reason: v1alpha1.ReasonReady, Message: fmt.Sprintf("%s %s is ready", kind, name)}
+	if o.ready {
+		return c
+	}
+
+	c.Reason = v1alpha1.ReasonWaiting
+	c.Message = fmt.Sprintf("%s %s is not ready", kind, name)
+
+	// What keeps it from being ready, in the words of its own controller.
+	for _, why := range []condition{o.synced, o.condition} {
+		if why.Status == "False" && why.Message != "" {
+			c.Message += ": " + why.Message
+
+			break
+		}
+	}
+
+	return c
+}
+
+func workersCondition(s Status) Condition {
+	c := Condition{Type: v1alpha1.ConditionWorkersAvailable, Message: s.Message}
+
+	switch s.State {
+	case v1alpha1.StateSuspended:
+		c.Reason, c.Message = v1alpha1.ReasonSuspended, "the pool has no workers because suspend is true"
+	case v1alpha1.StateStuck:
+		c.Reason, c.Message = v1alpha1.ReasonWorkersStuck, s.Message+" and none has become so for long: look at the workers' events and logs"
+	case v1alpha1.StateWaitingForMemory:
+		c.Reason, c.Message = v1alpha1.ReasonWaiting, "no worker starts before the pool's memory has been ready once"
+	case v1alpha1.StateSteady:
+		c.True, c.Reason = true, v1alpha1.ReasonAllAvailable
+	default:
+		c.Reason = v1alpha1.ReasonSomeUnavailable
+	}
+
+	return c
+}
+
+func scalingCondition(p *pool, o observation) Condition {
+	c := Condition{Type: v1alpha1.ConditionScalingActive, Reason: v1alpha1.ReasonWaiting, Message: fmt.Sprintf("AgentScaler %s has not reported yet", p.name)}
+
+	switch {
+	case o.scaler.synced.Status == "False":
+		c.Reason, c.Message = xpv2.ConditionReason(o.scaler.synced.Reason), o.scaler.synced.Message
+	case o.scaler.active.Status != "":
+		c.True = o.scaler.active.isTrue()
+		c.Reason, c.Message = xpv2.ConditionReason(o.scaler.active.Reason), o.scaler.active.Message
+	}
+
+	return c
+}
+
+// statusFields returns the composite resource's status. What is unknown is absent, which is not zero.
+func statusFields(p *pool, o observation, s Status) *structpb.Struct {
+	f := object{
+		"currentPhase":  string(s.Phase),
+		"state":         string(s.State),
+		"labelSelector": monitorapi.LabelDispatcher + "=" + p.Claim.Name,
+		"lastScale":     o.scaler.lastScale,
+	}
+
+	if o.deployment.exists {
+		f["replicas"], f["availableReplicas"] = o.deployment.replicas, o.deployment.available
+	}
+
+	for k, v := range o.scaler.figures {
+		f[k] = v
+	}
+
+	if m := p.Spec.MemoryConfig; m != nil {
+		f["memory"] = object{"collection": m.Collection, "ready": o.memory.ready, "firstReadyTime": orNil(o.memory.firstReady)}
+	}
+
+	if p.Spec.Checkpoint != nil {
+		f["checkpoint"] = object{"ready": o.checkpoint.ready, "firstReadyTime": orNil(o.checkpoint.firstReady)}
+	}
+
+	return asStruct(f)
+}

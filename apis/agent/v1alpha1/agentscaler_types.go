@@ -150,7 +150,7 @@ type AgentScalerObservation struct {
 	// +optional
 	TokensPerMinute *int64 `json:"tokensPerMinute,omitempty"`
 
-	// LastScale is the last change of the target's size.
+	// LastScale is the last change of the target's size. It is recorded just before the change is made.
 	// +optional
 	LastScale *LastScale `json:"lastScale,omitempty"`
 }
@@ -187,6 +187,8 @@ const (
 	ReasonTriggersUnsupported xpv2.ConditionReason = "TriggersUnsupported"
 	// ReasonTargetNotFound is a scaler whose target does not exist.
 	ReasonTargetNotFound xpv2.ConditionReason = "TargetNotFound"
+	// ReasonRecommendOnly is a scaler whose management policies do not let it write: it says what it would do.
+	ReasonRecommendOnly xpv2.ConditionReason = "RecommendOnly"
 )
 
 // The reasons of a LastScale.

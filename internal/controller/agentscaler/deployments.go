@@ -1,0 +1,72 @@
+package agentscaler
+
+import (
+	"context"
+
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	kerrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// deployments are the Targets of a cluster. Everything is written through the scale subresource, so that the provider
+// needs no right to change a Deployment.
+type deployments struct {
+	kube client.Client
+}
+
+// Get returns what the cache knows of a Deployment. One that is being deleted has no size that is worth keeping.
+func (d *deployments) Get(ctx context.Context, key types.NamespacedName) (target, error) {
+	dep := &appsv1.Deployment{}
+	if err := d.kube.Get(ctx, key, dep); err != nil {
+		return target{}, err
+	}
+
+	if dep.GetDeletionTimestamp() != nil {
+		return target{}, kerrors.NewNotFound(schema.GroupResource{Group: appsv1.GroupName, Resource: "deployments"}, key.Name)
+	}
+
+	return target{Name: key.Name, Replicas: sizeOf(dep), Selector: metav1.FormatLabelSelector(dep.Spec.Selector)}, nil
+}
+
+// Size returns the size that the API server knows now.
+func (d *deployments) Size(ctx context.Context, key types.NamespacedName) (int32, error) {
+	s := &autoscalingv1.Scale{}
+	if err := d.kube.SubResource("scale").Get(ctx, named(key), s); err != nil {
+		return 0, err
+	}
+
+	return s.Spec.Replicas, nil
+}
+
+// Resize asks for another size. A Deployment's version changes with its status many times during a rollout, so a
+// conflict says nothing about its size: the write is tried again on the newest version.
+func (d *deployments) Resize(ctx context.Context, key types.NamespacedName, replicas int32) error {
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		s := &autoscalingv1.Scale{}
+		if err := d.kube.SubResource("scale").Get(ctx, named(key), s); err != nil {
+			return err
+		}
+
+		s.Spec.Replicas = replicas
+
+		return d.kube.SubResource("scale").Update(ctx, named(key), client.WithSubResourceBody(s))
+	})
+}
+
+func named(key types.NamespacedName) *appsv1.Deployment {
+	return &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
+}
+
+// sizeOf returns the size a Deployment has been asked to have; the API server makes an absent one 1.
+func sizeOf(d *appsv1.Deployment) int32 {
+	if d.Spec.Replicas == nil {
+		return 1
+	}
+
+	return *d.Spec.Replicas
+}

@@ -1,0 +1,88 @@
+package controller
+
+import (
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/customresourcesgate"
+
+	"github.com/southwest-ai/agent-operator/internal/monitorapi"
+)
+
+// CacheOptions keep the cache small: of pods and Deployments only those of pools, and of these only what a controller
+// reads. Without it the provider's memory would grow with the cluster and not with the pools.
+func CacheOptions(sync time.Duration) cache.Options {
+	pools := poolMembers()
+
+	return cache.Options{
+		SyncPeriod:       &sync,
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}:        {Label: pools, Transform: slimPod},
+			&appsv1.Deployment{}: {Label: pools, Transform: slimDeployment},
+			&apiextensionsv1.CustomResourceDefinition{}: {Transform: customresourcesgate.TransformStripCRDSchema},
+		},
+	}
+}
+
+// Uncached are the objects that are read from the API server each time: rarely, and never to be remembered.
+func Uncached() []client.Object {
+	return []client.Object{&corev1.ConfigMap{}, &corev1.Secret{}}
+}
+
+func poolMembers() labels.Selector {
+	r, err := labels.NewRequirement(monitorapi.LabelDispatcher, selection.Exists, nil)
+	if err != nil {
+		panic(err) // The label is a constant.
+	}
+
+	return labels.NewSelector().Add(*r)
+}
+
+// slimPod keeps of a pod what the binder reads.
+func slimPod(o any) (any, error) {
+	p, ok := o.(*corev1.Pod)
+	if !ok {
+		return o, nil
+	}
+
+	return &corev1.Pod{
+		ObjectMeta: slimMeta(p.ObjectMeta),
+		Spec:       corev1.PodSpec{SchedulingGates: p.Spec.SchedulingGates},
+		Status:     corev1.PodStatus{Phase: p.Status.Phase},
+	}, nil
+}
+
+// slimDeployment keeps of a Deployment what the scaler and the binder read.
+func slimDeployment(o any) (any, error) {
+	d, ok := o.(*appsv1.Deployment)
+	if !ok {
+		return o, nil
+	}
+
+	return &appsv1.Deployment{
+		ObjectMeta: slimMeta(d.ObjectMeta),
+		Spec:       appsv1.DeploymentSpec{Replicas: d.Spec.Replicas, Selector: d.Spec.Selector},
+	}, nil
+}
+
+func slimMeta(m metav1.ObjectMeta) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Namespace:         m.Namespace,
+		Name:              m.Name,
+		UID:               m.UID,
+		ResourceVersion:   m.ResourceVersion,
+		Generation:        m.Generation,
+		CreationTimestamp: m.CreationTimestamp,
+		DeletionTimestamp: m.DeletionTimestamp,
+		Labels:            m.Labels,
+	}
+}

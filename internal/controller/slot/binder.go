@@ -1,0 +1,164 @@
+package slot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// ErrConflict is what a Store returns when a ledger is not the one that was loaded.
+var ErrConflict = errors.New("the ledger of slots has changed")
+
+// A Pool is a Deployment whose workers have slots, as the cache knows it.
+type Pool struct {
+	Namespace  string
+	Deployment string
+	// Dispatcher is the value of the workers' dispatcher label.
+	Dispatcher string
+	// Owner is the AgentScaler with which the ledger goes.
+	Owner Owner
+	// Waiting are the workers that wait for a slot.
+	Waiting []Pod
+	// Alive are the UIDs of the workers that the cache knows to exist and not to have ended.
+	Alive map[string]bool
+}
+
+// An Owner is the object with which a pool's ledger goes.
+type Owner struct {
+	APIVersion, Kind, Name, UID string
+}
+
+// A Store is where the binder keeps the ledgers, and what it knows the cluster by. All it reads is what the API server
+// knows now, never what a cache remembers.
+type Store interface {
+	// Load returns the pool's ledger and its version, which is "" for a ledger that was never saved.
+	Load(ctx context.Context, p Pool) (Ledger, string, error)
+
+	// Save replaces the ledger of that version, or returns ErrConflict. When it returns nil the ledger is durable.
+	Save(ctx context.Context, p Pool, l Ledger, version string) error
+
+	// Size returns how many workers the pool has been asked to have.
+	Size(ctx context.Context, p Pool) (int, error)
+
+	// Ended says whether the pod of a claim is gone or has ended, for good. A pod that is terminating has not.
+	Ended(ctx context.Context, p Pool, c Claim) (bool, error)
+
+	// Bind tells the pod of a claim its slot and lets it be scheduled, in one write. A pod that is bound already stays
+	// as it is; for one that is gone Bind does nothing and returns nil.
+	Bind(ctx context.Context, p Pool, c Claim) error
+}
+
+// A Binder gives slots to waiting workers. Any number of binders may work on one pool, be late, and stop at any point:
+// no slot is ever held by two workers, because
+//
+//  1. a slot is given by adding a claim to the ledger, guarded by the ledger's version, before the pod hears of it;
+//  2. a claim never changes, and is removed only when its pod has been seen, not in a cache, to be gone or ended;
+//  3. a pod is told what the ledger says of it and nothing else.
+//
+// So a claim whose pod was never told is found again in the ledger and completed, and whoever completes it tells the
+// same. The guard does not cover the pool's size: a scale-in between the reading of the size and the writing of the
+// ledger may leave one worker more bound than asked for, until the ReplicaSet has removed it.
+type Binder struct {
+	store Store
+}
+
+// Bind gives slots to the pool's waiting workers and returns the claims of which the pods were told.
+func (b *Binder) Bind(ctx context.Context, p Pool) ([]Claim, error) {
+	if len(p.Waiting) == 0 {
+		return nil, nil
+	}
+
+	ledger, version, err := b.store.Load(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("cannot load the ledger of slots: %w", err)
+	}
+
+	ledger, err = b.claim(ctx, p, ledger, version)
+	if err != nil {
+		return nil, err
+	}
+
+	var (
+		told []Claim
+		errs []error
+	)
+
+	for _, w := range p.Waiting {
+		c, ok := ledger.claimOf(w.UID)
+		if !ok {
+			continue
+		}
+
+		if err := b.store.Bind(ctx, p, c); err != nil {
+			errs = append(errs, fmt.Errorf("cannot bind pod %s to slot %d: %w", c.Pod, c.Slot, err))
+			continue
+		}
+
+		told = append(told, c)
+	}
+
+	return told, errors.Join(errs...)
+}
+
+// claim makes the claims of waiting pods durable and returns the ledger as it is then.
+func (b *Binder) claim(ctx context.Context, p Pool, l Ledger, version string) (Ledger, error) {
+	unclaimed := false
+
+	for _, w := range p.Waiting {
+		if _, ok := l.claimOf(w.UID); !ok {
+			unclaimed = true
+		}
+	}
+
+	if !unclaimed {
+		return l, nil
+	}
+
+	ended, err := b.ended(ctx, p, l)
+	if err != nil {
+		return Ledger{}, err
+	}
+
+	size, err := b.store.Size(ctx, p)
+	if err != nil {
+		return Ledger{}, fmt.Errorf("cannot get the size of the pool: %w", err)
+	}
+
+	next := l.without(ended)
+	claims := assign(next, p.Waiting, size)
+
+	// Claims that ended are forgotten when something needs their slots, not before: it saves a write per pod.
+	if len(claims) == 0 {
+		return l, nil
+	}
+
+	next = next.with(claims)
+	if err := b.store.Save(ctx, p, next, version); err != nil {
+		return Ledger{}, fmt.Errorf("cannot save the ledger of slots: %w", err)
+	}
+
+	return next, nil
+}
+
+// ended returns the UIDs of the pods whose claims are over. A pod that the cache shows alive may only be more dead than
+// that, and its event is on the way; one that the cache does not show may be too new for it, so it is asked for.
+func (b *Binder) ended(ctx context.Context, p Pool, l Ledger) (map[string]bool, error) {
+	out := map[string]bool{}
+
+	for _, c := range l.Claims {
+		if p.Alive[c.UID] {
+			continue
+		}
+
+		over, err := b.store.Ended(ctx, p, c)
+		if err != nil {
+			return nil, fmt.Errorf("cannot tell whether pod %s still holds slot %d: %w", c.Pod, c.Slot, err)
+		}
+
+		if over {
+			out[c.UID] = true
+		}
+	}
+
+	return out, nil
+}

@@ -1,0 +1,156 @@
+package slot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	xperrors "github.com/crossplane/crossplane-runtime/v2/pkg/errors"
+	"github.com/crossplane/crossplane-runtime/v2/pkg/event"
+	"github.com/crossplane/crossplane-runtime/v2/pkg/logging"
+
+	"github.com/southwest-ai/agent-operator/internal/monitorapi"
+)
+
+// Event reasons.
+const (
+	reasonBound     event.Reason = "SlotBound"
+	reasonAmbiguous event.Reason = "AmbiguousPool"
+)
+
+// conflictWait is how soon an attempt is repeated that another binder got in the way of.
+const conflictWait = 50 * time.Millisecond
+
+// A Reconciler gathers what the cache knows of a pool and has the binder act on it.
+type Reconciler struct {
+	cache   client.Reader
+	binder  *Binder
+	record  event.Recorder
+	log     logging.Logger
+	metrics *Metrics
+	now     func() time.Time
+}
+
+// Reconcile the pool whose workers carry the request's name in their dispatcher label.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	p, err := r.gather(ctx, req.NamespacedName)
+	if err != nil || p == nil {
+		return reconcile.Result{}, err
+	}
+
+	bound, err := r.binder.Bind(ctx, *p)
+	r.report(p, bound)
+
+	if errors.Is(err, ErrConflict) {
+		r.metrics.conflicts.Inc()
+
+		return reconcile.Result{RequeueAfter: conflictWait}, nil
+	}
+
+	return reconcile.Result{}, err
+}
+
+// gather returns the pool, or nil when there is nothing to do or nobody to do it for yet; then an event will tell.
+func (r *Reconciler) gather(ctx context.Context, key types.NamespacedName) (*Pool, error) {
+	p := &Pool{Namespace: key.Namespace, Dispatcher: key.Name, Alive: map[string]bool{}}
+
+	if err := r.gatherPods(ctx, p); err != nil || len(p.Waiting) == 0 {
+		return nil, err
+	}
+
+	l := &appsv1.DeploymentList{}
+	if err := r.cache.List(ctx, l, client.InNamespace(p.Namespace), client.MatchingLabels{monitorapi.LabelDispatcher: p.Dispatcher}); err != nil {
+		return nil, xperrors.Wrap(err, "cannot list Deployments")
+	}
+
+	found := 0
+
+	for i := range l.Items {
+		d := &l.Items[i]
+		if d.GetDeletionTimestamp() != nil {
+			continue
+		}
+
+		scalers, err := scalersOf(ctx, r.cache, d)
+		if err != nil {
+			return nil, xperrors.Wrap(err, "cannot list AgentScalers")
+		}
+
+		for j := range scalers {
+			found++
+			p.Deployment, p.Owner = d.GetName(), ownerOf(&scalers[j])
+		}
+	}
+
+	if found > 1 {
+		return nil, r.refuse(p, l.Items)
+	}
+
+	if found == 0 {
+		return nil, nil
+	}
+
+	return p, nil
+}
+
+func (r *Reconciler) gatherPods(ctx context.Context, p *Pool) error {
+	l := &corev1.PodList{}
+	// We only read what we get, so the cache need not copy it.
+	if err := r.cache.List(ctx, l, client.InNamespace(p.Namespace), client.MatchingLabels{monitorapi.LabelDispatcher: p.Dispatcher}, client.UnsafeDisableDeepCopy); err != nil {
+		return xperrors.Wrap(err, "cannot list the pool's workers")
+	}
+
+	for i := range l.Items {
+		pod := &l.Items[i]
+		if over(pod) {
+			continue
+		}
+
+		p.Alive[string(pod.UID)] = true
+
+		if gated(pod) && pod.DeletionTimestamp == nil {
+			p.Waiting = append(p.Waiting, Pod{Name: pod.Name, UID: string(pod.UID), Created: pod.CreationTimestamp.Time})
+		}
+	}
+
+	return nil
+}
+
+// refuse says that it cannot be told which Deployment the workers belong to. It waits for an event: somebody has to
+// change something.
+func (r *Reconciler) refuse(p *Pool, deps []appsv1.Deployment) error {
+	err := fmt.Errorf("more than one pair of Deployment and AgentScaler carries %s=%s: no slots are given until only one does", monitorapi.LabelDispatcher, p.Dispatcher)
+	r.log.Info("Cannot tell the pool of waiting workers", "namespace", p.Namespace, "dispatcher", p.Dispatcher)
+
+	for i := range deps {
+		r.record.Event(&deps[i], event.Warning(reasonAmbiguous, err))
+	}
+
+	return nil
+}
+
+func (r *Reconciler) report(p *Pool, bound []Claim) {
+	created := make(map[string]time.Time, len(p.Waiting))
+	for _, w := range p.Waiting {
+		created[w.UID] = w.Created
+	}
+
+	for _, c := range bound {
+		r.metrics.bound.Inc()
+		r.metrics.waited.Observe(r.now().Sub(created[c.UID]).Seconds())
+		r.log.Debug("Bound", "namespace", p.Namespace, "pod", c.Pod, "slot", c.Slot, "epoch", c.Epoch)
+
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: c.Pod, UID: types.UID(c.UID)}}
+		r.record.Event(pod, event.Normal(reasonBound, fmt.Sprintf("Bound to slot %d of %s under epoch %d", c.Slot, p.Deployment, c.Epoch),
+			"slot", strconv.Itoa(c.Slot), "epoch", strconv.FormatInt(c.Epoch, 10)))
+	}
+}

@@ -1,0 +1,123 @@
+# AIDispatcher. `make help` lists what there is; `make demo` shows it running.
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+REGISTRY ?= localhost:5001
+VERSION  ?= v0.1.0
+# Which form of the API is installed: namespaced composite resources, or claims.
+FLAVOR   ?= namespaced
+PLATFORMS ?= linux/$(shell go env GOARCH)
+
+# One set of flags for all builds, so that they share Go's build cache.
+export CGO_ENABLED := 0
+export GOFLAGS     := -trimpath -buildvcs=false
+export REGISTRY VERSION FLAVOR PLATFORMS
+
+# What is built of third parties' programs is kept outside the tree.
+CACHE  := $(or $(AIDISPATCHER_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/aidispatcher)
+LOCAL  := go run -C cluster/local .
+IMAGES := go run -C cluster/images .
+export PATH := $(CACHE)/bin:$(PATH)
+export AIDISPATCHER_CACHE := $(CACHE)
+
+# The modules beside the product's own.
+MODULES := cluster/local cluster/images
+
+##@ See it run
+.PHONY: demo demo-down kubeconfig
+demo: ## Start a cluster on this machine, install AIDispatcher and show a pool at work. Needs Linux and root.
+	@$(LOCAL) up
+	@export KUBECONFIG=$$($(LOCAL) kubeconfig); $(MAKE) --no-print-directory install && cluster/demo/demo.sh
+
+demo-down: ## Stop that cluster and remove all it made. What was built stays in the cache.
+	@$(LOCAL) down
+
+kubeconfig: ## Print the path of that cluster's kubeconfig.
+	@$(LOCAL) kubeconfig
+
+##@ Test
+.PHONY: test test-all test-slow unit integration e2e bench lint
+test: unit integration e2e ## Everything against the parts that every user meets: Kubernetes, Crossplane.
+
+test-all: test test-slow ## All there is.
+
+test-slow: lint race fuzz kwok ## What test-all adds to test.
+
+unit: ## Tests without a network and without a cluster.
+	go test ./...
+	@for m in $(MODULES); do echo "cd $$m && go test ./..."; (cd $$m && go test ./...); done
+
+integration: ## Tests against a real API server and etcd.
+	@$(LOCAL) build kubernetes
+	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/...
+
+e2e: ## Tests on a cluster of this machine, with the packages installed, once for each form of the API.
+	@cluster/e2e/run.sh
+
+.PHONY: race fuzz kwok
+race: ## The tests of what runs concurrently, under the race detector.
+	CGO_ENABLED=1 go test -race ./internal/monitor/... ./internal/compose/... ./examples/agent/... ./cluster/model/...
+
+fuzz: ## Each fuzz test for a short while.
+	go test ./internal/compose -run '^$$' -fuzz FuzzRunFunction -fuzztime 20s
+	go test ./internal/monitor -run '^$$' -fuzz FuzzParse -fuzztime 20s
+
+kwok: ## A hundred workers that become ready one by one: does Crossplane's circuit breaker stay closed?
+	@cluster/bench/breaker.sh
+
+lint: ## What golangci-lint and gofmt find.
+	@$(LOCAL) build golangci-lint
+	@test -z "$$(gofmt -l $$(git ls-files '*.go' | grep -v zz_generated))" || { echo "run gofmt -w on:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	golangci-lint run ./...
+
+bench: ## The figures in docs/benchmarks.md: the function in process and over gRPC, then on a cluster.
+	go test ./internal/compose -run '^$$' -bench . -benchtime 3s
+	@cluster/bench/bench.sh
+
+##@ Build
+.PHONY: generate build images packages install-yaml
+generate: ## Write what is derived from the Go types.
+	go run ./cluster/generate
+
+build: ## Compile the product's programs into _output/bin.
+	go build -ldflags "-s -w -X main.version=$(VERSION)" -o _output/bin/ ./cmd/...
+
+images: ## Build the images into _output, without Docker.
+	$(IMAGES) images build
+
+packages: ## Build the Crossplane packages into _output, without Docker, for PLATFORMS.
+	$(IMAGES) packages build
+
+install-yaml: ## Write what packages cannot carry to _output/install.yaml.
+	@mkdir -p _output
+	@kubectl kustomize cluster/install/$(FLAVOR) | sed 's|$${REGISTRY}|$(REGISTRY)|g; s|$${VERSION}|$(VERSION)|g' > _output/install.yaml
+	@echo "wrote _output/install.yaml for REGISTRY=$(REGISTRY) VERSION=$(VERSION) FLAVOR=$(FLAVOR)"
+
+##@ Install
+.PHONY: push install uninstall
+push: ## Push the images and packages to REGISTRY.
+	@$(IMAGES) images push
+	@$(IMAGES) packages push
+
+install: push install-yaml ## Install into the cluster of KUBECONFIG, or of this machine where it is not set.
+	@cluster/install/install.sh
+
+uninstall: ## Remove what install installed, once no AIDispatcher is left.
+	@cluster/install/uninstall.sh
+
+##@ With Docker
+IMG ?= $(REGISTRY)/southwest-ai/provider-aidispatcher-runtime:$(VERSION)
+.PHONY: docker-build docker-push deploy
+docker-build: ## Build the provider's image as IMG with Docker.
+	docker build -f cluster/images/provider.Dockerfile -t $(IMG) .
+
+docker-push: ## Push IMG.
+	docker push $(IMG)
+
+deploy: push install-yaml ## Install, with IMG as the provider's image.
+	@cluster/install/install.sh --provider-image $(IMG)
+
+.PHONY: help
+help:
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

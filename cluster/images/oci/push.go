@@ -1,0 +1,37 @@
+package oci
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// Push uploads what the registry does not have of an image or an index of images.
+func Push(ctx context.Context, ref string, what remote.Taggable, opts ...remote.Option) error {
+	r, err := name.ParseReference(ref)
+	if err != nil {
+		return fmt.Errorf("cannot parse image name %q: %w", ref, err)
+	}
+	opts = append([]remote.Option{remote.WithContext(ctx), remote.WithJobs(8)}, opts...)
+	switch t := what.(type) {
+	case v1.ImageIndex:
+		err = remote.WriteIndex(r, t, opts...)
+	case v1.Image:
+		err = remote.Write(r, t, opts...)
+	default:
+		err = fmt.Errorf("it is neither an image nor an index")
+	}
+	if err != nil {
+		return fmt.Errorf("cannot push %s: %w", ref, err)
+	}
+	return nil
+}
+
+func opener(b []byte) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+}

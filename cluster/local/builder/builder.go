@@ -1,0 +1,214 @@
+// Package builder compiles the cluster's programs into a cache, each from a Go module of its own; it knows nothing of
+// how they are run.
+package builder
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/southwest-ai/agent-operator/cluster/local/progress"
+)
+
+// A Program is compiled from one Go module.
+type Program struct {
+	Name    string            // of the binary in the cache
+	Module  string            // directory of its go.mod, relative to the cluster directory
+	Package string            // import path, or a path relative to Module
+	Stamp   map[string]string // string variables set by the linker
+	Links   []string          // further names of the same binary
+}
+
+// Programs are all that the cluster and its tests need, those that a cluster cannot do without first.
+func Programs() []Program {
+	const kube = "k8s.io/component-base/version."
+	const crossplane = "github.com/crossplane/crossplane-runtime/v2/pkg/version.version"
+	return []Program{
+		{
+			Name: "kubernetes", Module: "third_party/kubernetes", Package: ".",
+			Stamp: map[string]string{kube + "gitVersion": "v1.35.4", kube + "gitMajor": "1", kube + "gitMinor": "35"},
+			Links: []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"},
+		},
+		{
+			Name: "crossplane-core", Module: "third_party/crossplane", Package: "github.com/crossplane/crossplane/v2/cmd/crossplane",
+			Stamp: map[string]string{crossplane: "v2.4.0"},
+		},
+		{Name: "coredns", Module: "third_party/coredns", Package: "."},
+		{Name: "registry", Module: "third_party/registry", Package: "github.com/distribution/distribution/v3/cmd/registry"},
+		{Name: "pause", Module: "local", Package: "./pause"},
+	}
+}
+
+// Extras are programs that only some tests need.
+func Extras() []Program {
+	return []Program{
+		{
+			Name: "crossplane", Module: "third_party/crossplane-cli", Package: "github.com/crossplane/cli/v2/cmd/crossplane",
+			Stamp: map[string]string{"github.com/crossplane/crossplane-runtime/v2/pkg/version.version": "v2.5.0"},
+		},
+		{Name: "kwok", Module: "third_party/kwok", Package: "sigs.k8s.io/kwok/cmd/kwok"},
+	}
+}
+
+// A Builder compiles Programs found under the Cluster directory into Bin.
+type Builder struct {
+	Cluster string
+	Bin     string
+}
+
+// Path is where a program's binary is, or will be.
+func (b Builder) Path(name string) string { return filepath.Join(b.Bin, name) }
+
+// UpToDate says whether the binary was built from just these inputs by just this toolchain.
+func (b Builder) UpToDate(p Program) bool {
+	want, err := b.key(p)
+	if err != nil {
+		return false
+	}
+	got, err := os.ReadFile(b.keyFile(p))
+	if err != nil || string(got) != want {
+		return false
+	}
+	_, err = os.Stat(b.Path(p.Name))
+	return err == nil
+}
+
+// Build compiles a program and links its further names. The binary appears whole or not at all.
+func (b Builder) Build(ctx context.Context, p Program, detail progress.Detail) error {
+	key, err := b.key(p)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(b.Bin, 0o755); err != nil {
+		return fmt.Errorf("cannot make the cache: %w", err)
+	}
+	detail("fetching modules")
+	total, err := b.countPackages(ctx, p)
+	if err != nil {
+		return err
+	}
+	tmp := b.Path(p.Name) + ".tmp"
+	args := []string{"build", "-v", "-ldflags", p.ldflags(), "-o", tmp, p.Package}
+	if err := b.compile(ctx, p, args, total, detail); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, b.Path(p.Name)); err != nil {
+		return fmt.Errorf("cannot put %s in its place: %w", p.Name, err)
+	}
+	if err := b.link(p); err != nil {
+		return err
+	}
+	if err := os.WriteFile(b.keyFile(p), []byte(key), 0o644); err != nil {
+		return fmt.Errorf("cannot remember the build of %s: %w", p.Name, err)
+	}
+	return nil
+}
+
+// compile runs the compiler and counts the packages that it names while it works.
+func (b Builder) compile(ctx context.Context, p Program, args []string, total int, detail progress.Detail) error {
+	cmd := b.goCommand(ctx, p, args...)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		return fmt.Errorf("cannot read the compiler's output: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("cannot run the compiler: %w", err)
+	}
+	detail("compiling")
+	var tail []string
+	lines := bufio.NewScanner(stderr)
+	for n := 1; lines.Scan(); n++ {
+		detail("compiled %d of at most %d packages", n, total)
+		tail = append(tail, lines.Text())
+		tail = tail[max(0, len(tail)-20):]
+	}
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("cannot compile %s: %w:\n%s", p.Name, err, strings.Join(tail, "\n"))
+	}
+	return nil
+}
+
+func (b Builder) countPackages(ctx context.Context, p Program) (int, error) {
+	var out, stderr bytes.Buffer
+	cmd := b.goCommand(ctx, p, "list", "-deps", p.Package)
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	if err := cmd.Run(); err != nil {
+		return 0, fmt.Errorf("cannot fetch the modules of %s: %w:\n%s", p.Name, err, stderr.String())
+	}
+	return bytes.Count(out.Bytes(), []byte("\n")), nil
+}
+
+// link makes the further names of a binary.
+func (b Builder) link(p Program) error {
+	for _, name := range p.Links {
+		path := b.Path(name)
+		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+			return fmt.Errorf("cannot replace %s: %w", name, err)
+		}
+		if err := os.Symlink(p.Name, path); err != nil {
+			return fmt.Errorf("cannot link %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (b Builder) goCommand(ctx context.Context, p Program, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = filepath.Join(b.Cluster, p.Module)
+	cmd.Env = append(os.Environ(), buildEnv()...)
+	return cmd
+}
+
+// buildEnv makes builds static, reproducible, and shared in the compiler's cache with the product's own.
+func buildEnv() []string {
+	return []string{"CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false", "GOWORK=off"}
+}
+
+// ldflags are sorted, as they are part of the key.
+func (p Program) ldflags() string {
+	flags := []string{"-s", "-w"}
+	for _, name := range slices.Sorted(maps.Keys(p.Stamp)) {
+		flags = append(flags, "-X "+name+"="+p.Stamp[name])
+	}
+	return strings.Join(flags, " ")
+}
+
+func (b Builder) keyFile(p Program) string { return b.Path(p.Name) + ".key" }
+
+// key is over everything that a build depends on: sources, flags, toolchain.
+func (b Builder) key(p Program) (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, runtime.Version(), runtime.GOARCH, p.Package, p.ldflags(), p.Links, buildEnv())
+	root := filepath.Join(b.Cluster, p.Module)
+	dir := root
+	// A package of a larger module depends, as far as this cluster goes, on its own directory only.
+	if strings.HasPrefix(p.Package, "./") {
+		dir = filepath.Join(root, p.Package)
+	}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(h, "%s %x\n", strings.TrimPrefix(path, root), sha256.Sum256(content))
+		return nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("cannot read the sources of %s: %w", p.Name, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

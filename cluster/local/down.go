@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/southwest-ai/agent-operator/cluster/local/host"
+	"github.com/southwest-ai/agent-operator/cluster/local/progress"
+)
+
+type downCmd struct{}
+
+// Run removes all that up made, but for the cache. It can be run at any time, any number of times.
+func (downCmd) Run(ctx context.Context, o *Options) error {
+	if os.Geteuid() != 0 {
+		return errors.New("a node's processes are root's: run this as root")
+	}
+	unlock, err := o.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := os.Stat(o.State); errors.Is(err, os.ErrNotExist) {
+		fmt.Fprintf(os.Stderr, "there is no cluster in %s\n", o.State)
+		return nil
+	}
+	c := o.newCluster(host.Facts{})
+	p := progress.New(os.Stderr)
+	for _, s := range []step{
+		{"stop processes and containers", c.stop},
+		{"remove network and cgroups", c.unwire},
+		{"remove state", c.remove},
+	} {
+		if err := p.Step(s.name, func(d progress.Detail) error { return s.do(ctx, d) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stop ends the kubelet first, which would restart what ends, then containers, then the rest.
+func (c cluster) stop(_ context.Context, d progress.Detail) error {
+	last := []string{"kubelet", "kube-proxy", "containerd"}
+	for _, name := range last {
+		d("%s", name)
+		if err := c.procs.Stop(name, grace); err != nil {
+			return err
+		}
+	}
+	d("containers")
+	sockets := shimSockets(c.Path("run", "containerd"))
+	if err := host.KillContainers(c.Socket()); err != nil {
+		return err
+	}
+	for _, s := range sockets {
+		_ = os.Remove(s) // The shim may have.
+	}
+	for _, name := range c.procs.Names() {
+		d("%s", name)
+		if err := c.procs.Stop(name, grace); err != nil {
+			return err
+		}
+	}
+	d("")
+	return nil
+}
+
+// shimSockets are where shims listen: containerd keeps them in a directory common to all containerds of the machine.
+func shimSockets(state string) []string {
+	files, _ := filepath.Glob(filepath.Join(state, "io.containerd.runtime.v2.task", "*", "*", "address")) //nolint:errcheck // The pattern is well-formed.
+	var sockets []string
+	for _, f := range files {
+		if b, err := os.ReadFile(f); err == nil && len(b) > len("unix://") {
+			sockets = append(sockets, string(b[len("unix://"):]))
+		}
+	}
+	return sockets
+}
+
+// unwire removes iptables chains, network namespaces, mounts and cgroups.
+func (c cluster) unwire(ctx context.Context, d progress.Detail) error {
+	if _, err := exec.LookPath("iptables"); err == nil {
+		d("iptables")
+		// It says it failed when it finds nothing to do; what it leaves is removed by name.
+		_ = exec.CommandContext(ctx, c.Bin("kube-proxy"), "--cleanup").Run()
+		host.RemoveKubeChains(ctx)
+		host.RemoveForwarding(ctx)
+	}
+	d("mounts")
+	if err := host.UnmountBelow(c.State); err != nil {
+		return err
+	}
+	d("cgroups")
+	host.RemoveCgroups()
+	host.RemoveBrokenLinks("/var/log/containers", c.Path("pod-logs"))
+	for _, empty := range []string{"/run/containerd/s", "/run/containerd"} {
+		_ = os.Remove(empty) // Unless another containerd has it.
+	}
+	d("")
+	return nil
+}
+
+func (c cluster) remove(_ context.Context, _ progress.Detail) error {
+	if err := os.RemoveAll(c.State); err != nil {
+		return fmt.Errorf("cannot remove the state: %w", err)
+	}
+	return nil
+}

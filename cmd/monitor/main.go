@@ -1,0 +1,83 @@
+// Command monitor is a worker's sidecar. It only wires.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/southwest-ai/agent-operator/internal/monitor"
+	"github.com/southwest-ai/agent-operator/internal/monitorapi"
+)
+
+// version is stamped by the build.
+var version = "dev"
+
+type cli struct {
+	Restore restoreCmd       `cmd:"" help:"Prepare the state directory before the agent starts."`
+	Run     runCmd           `cmd:"" help:"Watch over the agent until told to end."`
+	Version kong.VersionFlag `help:"Print the version and exit."`
+}
+
+type restoreCmd struct {
+	PodinfoDir string `default:"${podinfo}"  help:"Directory of the downward API volume."`
+	StateDir   string `env:"MONITOR_STATE_DIR" required:"" help:"Directory of what the agent must not lose."`
+}
+
+// Run restores.
+func (c *restoreCmd) Run(log *slog.Logger) error {
+	return monitor.Restore(monitor.RestoreConfig{PodinfoDir: c.PodinfoDir, StateDir: c.StateDir}, log)
+}
+
+type runCmd struct {
+	Listen        string        `default:":9797"          help:"Address of status, metrics and health."`
+	ProxyListen   string        `default:"127.0.0.1:9798" help:"Address of the model proxy. Keep it on loopback: who reaches it uses the platform's key."`
+	PodinfoDir    string        `default:"${podinfo}"     help:"Directory of the downward API volume."`
+	ModelEndpoint string        `env:"MONITOR_MODEL_ENDPOINT" required:"" help:"Base URL of the model server."`
+	ModelProtocol string        `env:"MONITOR_MODEL_PROTOCOL" default:"OpenAI" enum:"OpenAI,Anthropic" help:"How the key is sent: OpenAI or Anthropic."`
+	ModelKeyFile  string        `default:"${keyfile}"     help:"File with the model server's key. Without it requests go as they came."`
+	DrainGrace    time.Duration `default:"1s"             help:"Time that new requests get to go elsewhere when the worker drains."`
+	DrainTimeout  time.Duration `default:"24h"            help:"Longest time a drain may take."`
+
+	Namespace  string `env:"MONITOR_NAMESPACE"  help:"The worker's namespace."`
+	Dispatcher string `env:"MONITOR_DISPATCHER" help:"The worker's pool."`
+	Role       string `env:"MONITOR_ROLE"       help:"The worker's role."`
+	Pod        string `env:"MONITOR_POD"        help:"The worker's pod."`
+}
+
+// Run watches over the agent.
+func (c *runCmd) Run(ctx context.Context, log *slog.Logger) error {
+	return monitor.Run(ctx, monitor.Config{
+		Identity: monitorapi.Status{Namespace: c.Namespace, Dispatcher: c.Dispatcher, Role: c.Role, Pod: c.Pod},
+		Listen:   c.Listen, ProxyListen: c.ProxyListen, PodinfoDir: c.PodinfoDir,
+		ModelEndpoint: c.ModelEndpoint, ModelProtocol: c.ModelProtocol, ModelKeyFile: c.ModelKeyFile,
+		DrainGrace: c.DrainGrace, DrainTimeout: c.DrainTimeout,
+	}, log)
+}
+
+func main() {
+	// A sidecar is there once per agent: memory matters more than the collector's time.
+	debug.SetGCPercent(50)
+
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	k := kong.Parse(&cli{}, kong.Name("monitor"), kong.Description("The sidecar of an AIDispatcher's worker."),
+		kong.Vars{"version": version, "podinfo": monitorapi.PodinfoDir, "keyfile": filepath.Clean(monitorapi.ModelKeyFile)},
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(log))
+
+	if err := k.Run(); err != nil {
+		log.Error(err.Error())
+		stop()
+		os.Exit(1) //nolint:gocritic // stop has been called.
+	}
+}

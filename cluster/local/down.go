@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"github.com/southwest-ai/agent-operator/cluster/local/config"
 	"github.com/southwest-ai/agent-operator/cluster/local/host"
 	"github.com/southwest-ai/agent-operator/cluster/local/progress"
 )
@@ -42,12 +43,13 @@ func (downCmd) Run(ctx context.Context, o *Options) error {
 	return nil
 }
 
-// stop ends the kubelet first, which would restart what ends, then containers, then the rest.
+// stop ends the kubelet first, which would restart what ends, then containers, then the rest. By force: what they would save
+// at leisure is deleted next.
 func (c cluster) stop(_ context.Context, d progress.Detail) error {
 	last := []string{"kubelet", "kube-proxy", "containerd"}
 	for _, name := range last {
 		d("%s", name)
-		if err := c.procs.Stop(name, grace); err != nil {
+		if err := c.procs.Stop(name, 0); err != nil {
 			return err
 		}
 	}
@@ -61,7 +63,7 @@ func (c cluster) stop(_ context.Context, d progress.Detail) error {
 	}
 	for _, name := range c.procs.Names() {
 		d("%s", name)
-		if err := c.procs.Stop(name, grace); err != nil {
+		if err := c.procs.Stop(name, 0); err != nil {
 			return err
 		}
 	}
@@ -85,10 +87,9 @@ func shimSockets(state string) []string {
 func (c cluster) unwire(ctx context.Context, d progress.Detail) error {
 	if _, err := exec.LookPath("iptables"); err == nil {
 		d("iptables")
-		// It says it failed when it finds nothing to do; what it leaves is removed by name.
-		_ = exec.CommandContext(ctx, c.Bin("kube-proxy"), "--cleanup").Run()
-		host.RemoveKubeChains(ctx)
-		host.RemoveForwarding(ctx)
+		if err := host.RemoveChains(ctx); err != nil {
+			return err
+		}
 	}
 	d("mounts")
 	if err := host.UnmountBelow(c.State); err != nil {
@@ -96,12 +97,25 @@ func (c cluster) unwire(ctx context.Context, d progress.Detail) error {
 	}
 	d("cgroups")
 	host.RemoveCgroups()
-	host.RemoveBrokenLinks("/var/log/containers", c.Path("pod-logs"))
-	for _, empty := range []string{"/run/containerd/s", "/run/containerd"} {
-		_ = os.Remove(empty) // Unless another containerd has it.
-	}
+	removeStrays(c.Path("pod-logs"))
 	d("")
 	return nil
+}
+
+// removeStrays removes what the components put outside the state directory, where no setting of theirs reaches: links to
+// our logs, the cache of our network's results, and directories if they are empty then.
+func removeStrays(podLogs string) {
+	host.RemoveBrokenLinks("/var/log/containers", podLogs)
+	cached, _ := filepath.Glob("/var/lib/cni/results/" + config.Network + "-*") //nolint:errcheck // The pattern is well-formed.
+	for _, path := range cached {
+		_ = os.Remove(path)
+	}
+	for _, path := range []string{
+		"/run/containerd/s", "/run/containerd", "/var/lib/cni/results", "/var/lib/cni",
+		"/var/lib/kubelet/device-plugins", "/var/lib/kubelet",
+	} {
+		_ = os.Remove(path)
+	}
 }
 
 func (c cluster) remove(_ context.Context, _ progress.Detail) error {

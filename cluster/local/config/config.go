@@ -44,6 +44,8 @@ const (
 	DNSService  = "10.96.0.10"
 	nodeName    = "aidispatcher-local"
 	domain      = "cluster.local"
+	// Network is the name of the pods' network in CNI.
+	Network = "aidispatcher-local"
 )
 
 // Images that the node and the cluster's own pods run.

@@ -54,7 +54,7 @@ func (c Cluster) values() map[string]any {
 		"SystemdCgroup":       c.Facts.CgroupV2 && c.Facts.Systemd,
 		"SchedulerKubeconfig": c.Kubeconfig("kube-scheduler"),
 		"KubeletPort":         kubeletPort, "KubeletHealthPort": kubeletHealthPort, "RegistryPort": registryPort,
-		"PodCIDR": PodCIDR, "DNSService": DNSService, "Domain": domain,
+		"PodCIDR": PodCIDR, "Network": Network, "DNSService": DNSService, "Domain": domain,
 		"PauseImage": PauseImage, "CoreDNSImage": CoreDNSImage,
 	}
 }

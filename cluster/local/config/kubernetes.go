@@ -99,6 +99,7 @@ func (c Cluster) controllerManager() proc.Spec {
 		flag("cluster-signing-key-file", p.Key("ca")),
 		flag("service-account-private-key-file", p.Key("service-accounts")),
 		flag("use-service-account-credentials", "true"),
+		flag("flex-volume-plugin-dir", c.Path("kubelet-volume-plugins")),
 		flag("kube-api-qps", "200"),
 		flag("kube-api-burst", "400"),
 		flag("concurrent-replicaset-syncs", "20"),

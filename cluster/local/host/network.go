@@ -59,28 +59,6 @@ func EnsureForwarding(ctx context.Context, podCIDR string) error {
 	return nil
 }
 
-// RemoveForwarding takes the rules of EnsureForwarding away. IP forwarding itself stays on: others may rely on it by now.
-func RemoveForwarding(ctx context.Context) {
-	for _, c := range chains("") {
-		for iptables(ctx, "-t", c.table, "-D", c.parent, "-j", c.name) == nil {
-			continue
-		}
-		// Errors mean that the chain is not there.
-		_ = iptables(ctx, "-t", c.table, "-F", c.name)
-		_ = iptables(ctx, "-t", c.table, "-X", c.name)
-	}
-}
-
-// RemoveKubeChains deletes what kube-proxy's own cleanup leaves: its canaries and empty chains. They bear reserved names.
-func RemoveKubeChains(ctx context.Context) {
-	for _, table := range []string{"mangle", "nat", "filter"} {
-		for _, c := range []string{"KUBE-PROXY-CANARY", "KUBE-KUBELET-CANARY", "KUBE-IPTABLES-HINT", "KUBE-MARK-DROP"} {
-			_ = iptables(ctx, "-t", table, "-F", c)
-			_ = iptables(ctx, "-t", table, "-X", c)
-		}
-	}
-}
-
 func iptables(ctx context.Context, args ...string) error {
 	return run(ctx, "", "iptables", append([]string{"-w", "10"}, args...)...)
 }

@@ -1,5 +1,4 @@
 // Crossplane core for the one-machine cluster, built from the module proxy.
-module proxy.
 module github.com/southwest-ai/agent-operator/cluster/third_party/crossplane
 
 go 1.26.0

@@ -19,7 +19,8 @@ type Pool struct {
 	Owner Owner
 	// Waiting are the workers that wait for a slot.
 	Waiting []Pod
-	// Alive are the UIDs of the workers that the cache knows to exist and not to have ended.
+	// Alive are the UIDs of the workers that the cache knows to exist and not to have ended, among them all that wait:
+	// so a claim of a worker that waits is never taken for one that ended.
 	Alive map[string]bool
 }
 

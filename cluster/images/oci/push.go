@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -17,7 +18,9 @@ func Push(ctx context.Context, ref string, what remote.Taggable, opts ...remote.
 	if err != nil {
 		return fmt.Errorf("cannot parse image name %q: %w", ref, err)
 	}
-	opts = append([]remote.Option{remote.WithContext(ctx), remote.WithJobs(8)}, opts...)
+	opts = append([]remote.Option{
+		remote.WithContext(ctx), remote.WithJobs(8), remote.WithAuthFromKeychain(authn.DefaultKeychain),
+	}, opts...)
 	switch t := what.(type) {
 	case v1.ImageIndex:
 		err = remote.WriteIndex(r, t, opts...)

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Runs the end-to-end tests on a fresh cluster of this machine, or on that of KUBECONFIG: once with the AIDispatcher as a
+# namespaced composite resource and once as a claim. FLAVORS says which; RUN selects tests, as go test -run does.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+if [ -z "${KUBECONFIG:-}" ]; then
+  go run -C cluster/local . down
+  go run -C cluster/local . up
+  KUBECONFIG=$(go run -C cluster/local . kubeconfig)
+  export KUBECONFIG
+fi
+
+for FLAVOR in ${FLAVORS:-namespaced claim}; do
+  export FLAVOR
+  make --no-print-directory install
+  go test -tags e2e -count=1 -v -timeout 20m ${RUN:+-run "$RUN"} ./cluster/e2e
+  make --no-print-directory uninstall
+done

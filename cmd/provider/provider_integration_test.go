@@ -4,16 +4,12 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
-	"net"
-	"net/http"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -23,6 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/yaml"
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
@@ -47,6 +45,9 @@ func newSuite(t *testing.T) *suite {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		t.Fatal("KUBEBUILDER_ASSETS must name a directory with kube-apiserver, etcd and kubectl: run `make tools`, which builds them, or `make test`, which sets it")
 	}
+
+	// What the server's harness logs is of no use here.
+	log.SetLogger(zap.New(zap.WriteTo(io.Discard)))
 
 	s := &suite{env: &envtest.Environment{}, binary: filepath.Join(t.TempDir(), "provider")}
 
@@ -129,144 +130,12 @@ subjects: [{kind: ServiceAccount, namespace: crossplane-system, name: provider-a
 	}
 }
 
-// A provider that runs.
-type process struct {
-	cmd     *exec.Cmd
-	log     *bytes.Buffer
-	metrics string
-	health  string
-}
-
-func (s *suite) start(t *testing.T, args ...string) *process {
+// install serves the kinds whose definitions are at a path.
+func (s *suite) install(t *testing.T, path string) {
 	t.Helper()
 
-	p := &process{log: &bytes.Buffer{}, metrics: freeAddress(t), health: freeAddress(t)}
-	p.cmd = exec.CommandContext(context.Background(), s.binary, append([]string{ //nolint:gosec // We built it.
-		"--metrics-bind-address=" + p.metrics, "--health-probe-bind-address=" + p.health,
-	}, args...)...)
-	p.cmd.Env = append(os.Environ(), "KUBECONFIG="+s.kubeconfig)
-	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-
-	if err := p.cmd.Start(); err != nil {
+	if _, err := envtest.InstallCRDs(s.env.Config, envtest.CRDInstallOptions{Paths: []string{path}, ErrorIfPathMissing: true}); err != nil {
 		t.Fatal(err)
-	}
-
-	t.Cleanup(func() {
-		if p.cmd.ProcessState == nil {
-			p.cmd.Process.Kill() //nolint:errcheck // It may have ended.
-			p.cmd.Wait()         //nolint:errcheck // It was killed.
-		}
-
-		if t.Failed() {
-			t.Logf("the provider's log:\n%s", p.log)
-		}
-	})
-
-	return p
-}
-
-// stop asks the provider to end, as a kubelet does.
-func (p *process) stop(t *testing.T) {
-	t.Helper()
-
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-
-	if err := p.cmd.Wait(); err != nil {
-		t.Errorf("the provider was asked to end and did so with an error: %v", err)
-	}
-}
-
-// kill ends the provider as a lost node does.
-func (p *process) kill(t *testing.T) {
-	t.Helper()
-
-	if err := p.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-
-	p.cmd.Wait() //nolint:errcheck // It was killed.
-}
-
-// residentKiB returns the memory of the process that is resident.
-func (p *process) residentKiB(t *testing.T) int {
-	t.Helper()
-
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			n, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")))
-			if err != nil {
-				t.Fatal(err)
-			}
-
-			return n
-		}
-	}
-
-	t.Fatal("the kernel does not say how much memory is resident")
-
-	return 0
-}
-
-func (p *process) answers(t *testing.T, url string) string {
-	t.Helper()
-
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err.Error()
-	}
-
-	defer res.Body.Close() //nolint:errcheck // It was read.
-
-	b := &bytes.Buffer{}
-	if _, err := b.ReadFrom(res.Body); err != nil {
-		return err.Error()
-	}
-
-	return res.Status + "\n" + b.String()
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	defer l.Close() //nolint:errcheck // Its address is what we wanted.
-
-	return l.Addr().String()
-}
-
-// within waits until what returns "", and fails with its last answer after d.
-func within(t *testing.T, d time.Duration, what func() string) {
-	t.Helper()
-
-	deadline := time.Now().Add(d)
-
-	for {
-		last := what()
-		if last == "" {
-			return
-		}
-
-		if time.Now().After(deadline) {
-			t.Fatalf("after %s: %s", d, last)
-		}
-
-		<-time.After(20 * time.Millisecond)
 	}
 }
 
@@ -330,23 +199,51 @@ func (s *suite) resize(t *testing.T, as *v1alpha1.AgentScaler, n int32) {
 // TestProvider takes the binary through its life, with the rights it has in a cluster.
 func TestProvider(t *testing.T) {
 	s := newSuite(t)
-	first := s.start(t, "--leader-election", "--leader-election-namespace=default")
+	elect := []string{"--leader-election", "--leader-election-namespace=default"}
+	first := s.start(t, elect...)
+	first.isReady(t)
 
-	within(t, 10*time.Second, func() string {
-		if got := first.answers(t, "http://"+first.health+"/readyz"); !strings.HasPrefix(got, "200") {
-			return "the provider is not ready: " + got
-		}
-
-		return ""
-	})
-
-	// Its kinds come after it.
-	if _, err := envtest.InstallCRDs(s.env.Config, envtest.CRDInstallOptions{Paths: []string{crds}, ErrorIfPathMissing: true}); err != nil {
-		t.Fatal(err)
-	}
+	// Its kinds come after it, one by one: what works on one does not wait for the others.
+	s.install(t, filepath.Join(crds, "agentscalers.yaml"))
 
 	d, as := s.pool(t, "coder", 3)
 	within(t, 20*time.Second, s.asksFor(t, d, 3))
+	s.install(t, crds)
+	s.bindsWorkers(t, d, first)
+
+	// A second provider waits, and takes over at once from one that is stopped...
+	second := s.start(t, elect...)
+	second.isReady(t)
+	first.stop(t)
+	s.resize(t, as, 5)
+	within(t, 5*time.Second, s.asksFor(t, d, 5))
+
+	// ... and another soon from one that crashed.
+	second.kill(t)
+	s.resize(t, as, 7)
+	crashed := time.Now()
+	changes, socket := listenForChanges(t)
+
+	third := s.start(t, append(elect, "--enable-changelogs", "--changelogs-socket-path="+socket)...)
+	within(t, 15*time.Second, s.asksFor(t, d, 7))
+	t.Logf("a crashed provider was replaced after %s", time.Since(crashed).Round(time.Millisecond))
+	changes.tells(t, map[string]string{"from": "5", "to": "7", "reason": v1alpha1.ScaleReasonSizeChanged})
+
+	s.edits(t, d, as)
+
+	resident := third.residentKiB(t)
+	t.Logf("resident at rest: %d KiB", resident)
+
+	if goal := 60 << 10; resident > goal {
+		t.Errorf("the provider at rest has %d KiB resident, want at most %d", resident, goal)
+	}
+
+	third.stop(t)
+}
+
+// bindsWorkers checks that a worker that waits is given a slot, and that the metrics tell.
+func (s *suite) bindsWorkers(t *testing.T, d *appsv1.Deployment, p *process) {
+	t.Helper()
 
 	worker := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "w", Labels: d.Spec.Template.Labels},
@@ -371,41 +268,13 @@ func TestProvider(t *testing.T) {
 		return ""
 	})
 
-	if got := first.answers(t, "http://"+first.metrics+"/metrics"); !strings.Contains(got, "aidispatcher_slots_bound_total 1") {
-		t.Error("the metrics do not tell of the one worker that was bound")
-	}
-
-	// A second provider waits, and takes over at once from one that is stopped...
-	second := s.start(t, "--leader-election", "--leader-election-namespace=default")
-	within(t, 10*time.Second, func() string {
-		if got := second.answers(t, "http://"+second.health+"/readyz"); !strings.HasPrefix(got, "200") {
-			return "the second provider is not ready: " + got
+	within(t, 5*time.Second, func() string {
+		if got := p.answers(t, "http://"+p.metrics+"/metrics"); !strings.Contains(got, "aidispatcher_slots_bound_total 1") {
+			return "the metrics do not tell of the one worker that was bound"
 		}
 
 		return ""
 	})
-	first.stop(t)
-	s.resize(t, as, 5)
-	within(t, 5*time.Second, s.asksFor(t, d, 5))
-
-	// ... and another soon from one that crashed.
-	second.kill(t)
-	s.resize(t, as, 7)
-	crashed := time.Now()
-
-	third := s.start(t, "--leader-election", "--leader-election-namespace=default")
-	within(t, 15*time.Second, s.asksFor(t, d, 7))
-	t.Logf("a crashed provider was replaced after %s", time.Since(crashed).Round(time.Millisecond))
-
-	s.edits(t, d, as)
-
-	t.Logf("resident at rest: %d KiB", third.residentKiB(t))
-
-	if got, goal := third.residentKiB(t), 60<<10; got > goal {
-		t.Errorf("the provider at rest has %d KiB resident, want at most %d", got, goal)
-	}
-
-	third.stop(t)
 }
 
 // edits measures how long a Deployment takes to follow its scaler.
@@ -432,20 +301,4 @@ func (s *suite) edits(t *testing.T, d *appsv1.Deployment, as *v1alpha1.AgentScal
 	}
 
 	t.Logf("%d edits: a Deployment followed after %s on average, %s at most", n, (sum / n).Round(time.Millisecond), slowest.Round(time.Millisecond))
-}
-
-// A kind that is not there is waited for, and one that is there but not activated does no harm to the others.
-func TestProviderWithoutItsKinds(t *testing.T) {
-	s := newSuite(t)
-	p := s.start(t)
-
-	if _, err := envtest.InstallCRDs(s.env.Config, envtest.CRDInstallOptions{
-		Paths: []string{filepath.Join(crds, "agentscalers.yaml")}, ErrorIfPathMissing: true,
-	}); err != nil {
-		t.Fatal(err)
-	}
-
-	d, _ := s.pool(t, "coder", 2)
-	within(t, 20*time.Second, s.asksFor(t, d, 2))
-	p.stop(t)
 }

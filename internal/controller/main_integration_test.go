@@ -262,3 +262,8 @@ func conditionIs(t *testing.T, s *v1alpha1.AgentScaler, typ xpv2.ConditionType, 
 func listFrom(version string) *metav1.ListOptions {
 	return &metav1.ListOptions{ResourceVersion: version}
 }
+
+// asController returns the references of what a managed resource controls.
+func asController(s *v1alpha1.AgentScaler) []metav1.OwnerReference {
+	return []metav1.OwnerReference{*metav1.NewControllerRef(s, v1alpha1.AgentScalerGroupVersionKind)}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -30,6 +31,9 @@ const (
 // conflictWait is how soon an attempt is repeated that another binder got in the way of.
 const conflictWait = 50 * time.Millisecond
 
+// timeout is how long one attempt may take, all of a large pool's workers together.
+const timeout = time.Minute
+
 // A Reconciler gathers what the cache knows of a pool and has the binder act on it.
 type Reconciler struct {
 	cache   client.Reader
@@ -38,16 +42,25 @@ type Reconciler struct {
 	log     logging.Logger
 	metrics *Metrics
 	now     func() time.Time
+
+	// told are the workers by pool that were told their slot and that the cache may still show to wait. Without it they
+	// would be told, counted and reported again; it is of no use to safety and may be lost.
+	told  map[types.NamespacedName]map[string]bool
+	tells sync.Mutex
 }
 
 // Reconcile the pool whose workers carry the request's name in their dispatcher label.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+
 	p, err := r.gather(ctx, req.NamespacedName)
 	if err != nil || p == nil {
 		return reconcile.Result{}, err
 	}
 
 	bound, err := r.binder.Bind(ctx, *p)
+	r.remember(p, bound)
 	r.report(p, bound)
 
 	if errors.Is(err, ErrConflict) {
@@ -109,6 +122,8 @@ func (r *Reconciler) gatherPods(ctx context.Context, p *Pool) error {
 		return xperrors.Wrap(err, "cannot list the pool's workers")
 	}
 
+	var waiting []Pod
+
 	for i := range l.Items {
 		pod := &l.Items[i]
 		if over(pod) {
@@ -118,11 +133,54 @@ func (r *Reconciler) gatherPods(ctx context.Context, p *Pool) error {
 		p.Alive[string(pod.UID)] = true
 
 		if gated(pod) && pod.DeletionTimestamp == nil {
-			p.Waiting = append(p.Waiting, Pod{Name: pod.Name, UID: string(pod.UID), Created: pod.CreationTimestamp.Time})
+			waiting = append(waiting, Pod{Name: pod.Name, UID: string(pod.UID), Created: pod.CreationTimestamp.Time})
 		}
 	}
 
+	p.Waiting = r.untold(p, waiting)
+
 	return nil
+}
+
+// untold returns the workers that were not told their slot yet, and forgets those of which the cache knows it by now.
+func (r *Reconciler) untold(p *Pool, waiting []Pod) []Pod {
+	r.tells.Lock()
+	defer r.tells.Unlock()
+
+	key := types.NamespacedName{Namespace: p.Namespace, Name: p.Dispatcher}
+	still := map[string]bool{}
+
+	var out []Pod
+
+	for _, w := range waiting {
+		if r.told[key][w.UID] {
+			still[w.UID] = true
+		} else {
+			out = append(out, w)
+		}
+	}
+
+	if len(still) == 0 {
+		delete(r.told, key)
+	} else {
+		r.told[key] = still
+	}
+
+	return out
+}
+
+func (r *Reconciler) remember(p *Pool, bound []Claim) {
+	r.tells.Lock()
+	defer r.tells.Unlock()
+
+	key := types.NamespacedName{Namespace: p.Namespace, Name: p.Dispatcher}
+	if r.told[key] == nil {
+		r.told[key] = make(map[string]bool, len(bound))
+	}
+
+	for _, c := range bound {
+		r.told[key][c.UID] = true
+	}
 }
 
 // refuse says that it cannot be told which Deployment the workers belong to. It waits for an event: somebody has to

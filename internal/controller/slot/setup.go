@@ -39,6 +39,7 @@ func Setup(mgr ctrl.Manager, o controller.Options, m *Metrics) error {
 		log:     o.Logger.WithValues("controller", name),
 		metrics: m,
 		now:     time.Now,
+		told:    map[types.NamespacedName]map[string]bool{},
 	}
 
 	return ctrl.NewControllerManagedBy(mgr).

@@ -3,7 +3,7 @@ SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-REGISTRY ?= localhost:5001
+REGISTRY ?= 127.0.0.1:5001
 VERSION  ?= v0.1.0
 # Which form of the API is installed: namespaced composite resources, or claims.
 FLAVOR   ?= namespaced

@@ -31,7 +31,7 @@ type cli struct {
 }
 
 type options struct {
-	Registry  string   `env:"REGISTRY" default:"localhost:5001" help:"Where images are pushed to and pulled from."`
+	Registry  string   `env:"REGISTRY" default:"127.0.0.1:5001" help:"Where images are pushed to and pulled from."`
 	Version   string   `env:"VERSION" help:"Tag of images and packages; from git by default."`
 	Platforms []string `env:"PLATFORMS" default:"linux/${arch}" help:"Platforms to build for, such as linux/amd64,linux/arm64."`
 	Root      string   `type:"path" help:"The source tree; by default looked for here and upwards."`

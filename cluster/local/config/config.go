@@ -33,8 +33,9 @@ const (
 	CrossplaneReadinessPort = 28081
 )
 
-// Registry is the loopback registry, as images name it. Both containerd and Crossplane speak plain HTTP to localhost.
-const Registry = "localhost:" + registryPort
+// Registry is the loopback registry, as images name it: by address, as Crossplane takes no host name without a dot. Both
+// containerd and Crossplane speak plain HTTP to loopback addresses.
+const Registry = "127.0.0.1:" + registryPort
 
 // Networks of the cluster. One node needs no split of the pods' network.
 const (

@@ -267,3 +267,23 @@ func listFrom(version string) *metav1.ListOptions {
 func asController(s *v1alpha1.AgentScaler) []metav1.OwnerReference {
 	return []metav1.OwnerReference{*metav1.NewControllerRef(s, v1alpha1.AgentScalerGroupVersionKind)}
 }
+
+// eventsOf returns how many events of a reason an object has, which events of the API may have folded into one.
+func eventsOf(t *testing.T, o client.Object, reason string) int {
+	t.Helper()
+
+	l := &corev1.EventList{}
+	if err := kube.List(t.Context(), l, client.InNamespace(o.GetNamespace())); err != nil {
+		t.Fatal(err)
+	}
+
+	n := 0
+
+	for _, e := range l.Items {
+		if e.InvolvedObject.UID == o.GetUID() && e.Reason == reason {
+			n += int(e.Count)
+		}
+	}
+
+	return n
+}

@@ -67,7 +67,7 @@ func Setup(mgr ctrl.Manager, o controller.Options, extra ...managed.ReconcilerOp
 		Named(name).
 		WithOptions(o.ForControllerRuntime()).
 		// Our own writes of the status are no reason to look again.
-		For(&v1alpha1.AgentScaler{}, builder.WithPredicates(resource.DesiredStateChanged())).
+		For(&v1alpha1.AgentScaler{}, builder.WithPredicates(predicate.Or(resource.DesiredStateChanged(), othersLetGo()))).
 		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(scalersOf(kube)), builder.WithPredicates(sizeChanged())).
 		Complete(ratelimiter.NewReconciler(name, r, o.GlobalRateLimiter))
 }
@@ -153,6 +153,19 @@ func scalersOf(kube client.Reader) handler.MapFunc {
 		}
 
 		return reqs
+	}
+}
+
+// othersLetGo accepts a scaler that is being deleted and lost a finalizer. The reconciler waits for all the others to
+// go, such as that of a foreground deletion, which is how Crossplane deletes; polling for it would take seconds.
+func othersLetGo() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc:  func(cevent.CreateEvent) bool { return false },
+		DeleteFunc:  func(cevent.DeleteEvent) bool { return false },
+		GenericFunc: func(cevent.GenericEvent) bool { return false },
+		UpdateFunc: func(e cevent.UpdateEvent) bool {
+			return meta.WasDeleted(e.ObjectNew) && len(e.ObjectNew.GetFinalizers()) < len(e.ObjectOld.GetFinalizers())
+		},
 	}
 }
 

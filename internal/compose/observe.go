@@ -8,7 +8,11 @@ import (
 
 // An observation is what was seen of a pool. A figure that is nil is unknown.
 type observation struct {
-	phase      v1alpha1.Phase
+	// What the pool's status says already.
+	phase                       v1alpha1.Phase
+	state                       v1alpha1.State
+	saidReplicas, saidAvailable *int64
+
 	deployment observedDeployment
 	scaler     observedScaler
 	memory     observedStore
@@ -18,10 +22,9 @@ type observation struct {
 type observedDeployment struct {
 	exists bool
 	// Whether the status speaks of the present spec.
-	current                     bool
-	asked, replicas, available  int64
-	updated                     int64
-	progressing, deploymentOkay condition
+	current                    bool
+	asked, replicas, available int64
+	progressing                condition
 }
 
 type observedScaler struct {
@@ -49,11 +52,14 @@ var scalerFigures = []string{"activeWorkers", "queueDepth", "tokenUsage", "token
 
 func observe(xr *structpb.Struct, composed map[string]*structpb.Struct) observation {
 	return observation{
-		phase:      v1alpha1.Phase(text(xr, "status", "currentPhase")),
-		deployment: observeDeployment(composed[resourceDeployment]),
-		scaler:     observeScaler(composed[resourceAgentScaler]),
-		memory:     observeStore(composed[resourceVectorCollection], text(xr, "status", "memory", "firstReadyTime")),
-		checkpoint: observeStore(composed[resourceCheckpoint], text(xr, "status", "checkpoint", "firstReadyTime")),
+		phase:         v1alpha1.Phase(text(xr, "status", "currentPhase")),
+		state:         v1alpha1.State(text(xr, "status", "state")),
+		saidReplicas:  number(xr, "status", "replicas"),
+		saidAvailable: number(xr, "status", "availableReplicas"),
+		deployment:    observeDeployment(composed[resourceDeployment]),
+		scaler:        observeScaler(composed[resourceAgentScaler]),
+		memory:        observeStore(composed[resourceVectorCollection], text(xr, "status", "memory", "firstReadyTime")),
+		checkpoint:    observeStore(composed[resourceCheckpoint], text(xr, "status", "checkpoint", "firstReadyTime")),
 	}
 }
 
@@ -63,14 +69,12 @@ func observeDeployment(d *structpb.Struct) observedDeployment {
 	}
 
 	return observedDeployment{
-		exists:         true,
-		current:        zeroIfNil(number(d, "status", "observedGeneration")) >= zeroIfNil(number(d, "metadata", "generation")),
-		asked:          zeroIfNil(number(d, "spec", "replicas")),
-		replicas:       zeroIfNil(number(d, "status", "replicas")),
-		available:      zeroIfNil(number(d, "status", "availableReplicas")),
-		updated:        zeroIfNil(number(d, "status", "updatedReplicas")),
-		progressing:    conditionOf(d, "Progressing"),
-		deploymentOkay: conditionOf(d, "Available"),
+		exists:      true,
+		current:     zeroIfNil(number(d, "status", "observedGeneration")) >= zeroIfNil(number(d, "metadata", "generation")),
+		asked:       zeroIfNil(number(d, "spec", "replicas")),
+		replicas:    zeroIfNil(number(d, "status", "replicas")),
+		available:   zeroIfNil(number(d, "status", "availableReplicas")),
+		progressing: conditionOf(d, "Progressing"),
 	}
 }
 

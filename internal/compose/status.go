@@ -24,12 +24,14 @@ type Status struct {
 	// Phase before and now: when they differ, that is worth an event.
 	Before, Phase v1alpha1.Phase
 	State         v1alpha1.State
-	// Message says in a sentence how many workers there are.
+	// Message says in a sentence how many workers there are. It is for events: a condition with a count in it would
+	// change with every worker.
 	Message    string
 	Conditions []Condition
 	// Fields of the composite resource's status.
 	Fields *structpb.Struct
 
+	want           int64
 	allAvailable   bool
 	memoryWasReady bool
 }
@@ -45,6 +47,7 @@ func deriveStatus(p *pool, o observation) Status {
 	d := o.deployment
 	s := Status{
 		Before:         o.phase,
+		want:           want,
 		allAvailable:   d.exists && d.current && d.asked == want && d.available >= want && d.replicas == want,
 		memoryWasReady: memoryWasReady(p, o),
 		Message:        fmt.Sprintf("%d of %d workers are available", d.available, want),
@@ -95,10 +98,11 @@ func stateOf(p *pool, o observation, s Status, want int64) v1alpha1.State {
 		return v1alpha1.StateStuck
 	case !hasServed(o.phase):
 		return v1alpha1.StateStarting
-	case d.asked != want && d.asked < want, d.current && d.replicas < want:
-		return v1alpha1.StateScalingOut
 	case d.asked > want, d.replicas > want:
 		return v1alpha1.StateScalingIn
+	// Workers that are being added are not there at first and not available for a while: it is one change until it ends.
+	case d.asked < want, d.current && d.replicas < want, o.state == v1alpha1.StateScalingOut:
+		return v1alpha1.StateScalingOut
 	default:
 		return v1alpha1.StateDegraded
 	}
@@ -175,17 +179,17 @@ func storeCondition(typ xpv2.ConditionType, kind, name string, o observedStore) 
 }
 
 func workersCondition(s Status) Condition {
-	c := Condition{Type: v1alpha1.ConditionWorkersAvailable, Message: s.Message}
+	c := Condition{Type: v1alpha1.ConditionWorkersAvailable, Message: fmt.Sprintf("fewer than %d workers are available", s.want)}
 
 	switch s.State {
 	case v1alpha1.StateSuspended:
 		c.Reason, c.Message = v1alpha1.ReasonSuspended, "the pool has no workers because suspend is true"
 	case v1alpha1.StateStuck:
-		c.Reason, c.Message = v1alpha1.ReasonWorkersStuck, s.Message+" and none has become so for long: look at the workers' events and logs"
+		c.Reason, c.Message = v1alpha1.ReasonWorkersStuck, c.Message+", and none has become so for long: look at the workers' events and logs"
 	case v1alpha1.StateWaitingForMemory:
 		c.Reason, c.Message = v1alpha1.ReasonWaiting, "no worker starts before the pool's memory has been ready once"
 	case v1alpha1.StateSteady:
-		c.True, c.Reason = true, v1alpha1.ReasonAllAvailable
+		c.True, c.Reason, c.Message = true, v1alpha1.ReasonAllAvailable, fmt.Sprintf("all %d workers are available", s.want)
 	default:
 		c.Reason = v1alpha1.ReasonSomeUnavailable
 	}
@@ -207,6 +211,25 @@ func scalingCondition(p *pool, o observation) Condition {
 	return c
 }
 
+// figures returns how many workers there are and how many are available: exactly while the pool is steady or has just
+// begun to do something else, and in quarters of its size while workers come and go. Each write of a composite's status
+// costs it two of the hundred events that Crossplane allows in a burst, and an edit by a user is one of them.
+func figures(o observation, s Status) (replicas, available int64) {
+	d := o.deployment
+	if o.state != s.State || s.State == v1alpha1.StateSteady || o.saidReplicas == nil || o.saidAvailable == nil {
+		return d.replicas, d.available
+	}
+
+	step := max(1, (s.want+3)/4)
+	if distance(d.replicas, *o.saidReplicas) < step && distance(d.available, *o.saidAvailable) < step {
+		return *o.saidReplicas, *o.saidAvailable
+	}
+
+	return d.replicas, d.available
+}
+
+func distance(a, b int64) int64 { return max(a-b, b-a) }
+
 // statusFields returns the composite resource's status. What is unknown is absent, which is not zero.
 func statusFields(p *pool, o observation, s Status) *structpb.Struct {
 	f := object{
@@ -217,7 +240,7 @@ func statusFields(p *pool, o observation, s Status) *structpb.Struct {
 	}
 
 	if o.deployment.exists {
-		f["replicas"], f["availableReplicas"] = o.deployment.replicas, o.deployment.available
+		f["replicas"], f["availableReplicas"] = figures(o, s)
 	}
 
 	for k, v := range o.scaler.figures {

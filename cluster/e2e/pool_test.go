@@ -184,7 +184,7 @@ func TestProviderRestart(t *testing.T) {
 	edit(t, ad, sized(6))
 
 	pods := &corev1.PodList{}
-	if err := kube.List(t.Context(), pods, client.InNamespace("crossplane-system"), client.MatchingLabels{"pkg.crossplane.io/provider": "provider-aidispatcher"}); err != nil {
+	if err := kube.List(t.Context(), pods, client.InNamespace("crossplane-system"), client.MatchingLabels{"pkg.crossplane.io/provider": "southwest-ai-provider-aidispatcher"}); err != nil {
 		t.Fatal(err)
 	}
 

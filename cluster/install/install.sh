@@ -37,6 +37,13 @@ wait_healthy() {
 
 echo "installing AIDispatcher $VERSION ($FLAVOR) from $REGISTRY"
 kubectl apply --server-side --force-conflicts -f _output/install.yaml | sed 's/^/  /'
+# An upgrade: Crossplane brings dependencies along when they are missing, and leaves those it has as they are.
+for package in function provider; do
+  kind=$package.pkg.crossplane.io name=southwest-ai-$package-aidispatcher
+  if kubectl get "$kind/$name" >/dev/null 2>&1; then
+    kubectl patch "$kind/$name" --type=merge -p "{\"spec\":{\"package\":\"$REGISTRY/southwest-ai/$package-aidispatcher:$VERSION\"}}" | sed 's/^/  /'
+  fi
+done
 kubectl apply --server-side --force-conflicts -f - >/dev/null <<YAML
 apiVersion: pkg.crossplane.io/v1
 kind: Configuration

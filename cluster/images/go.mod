@@ -171,4 +171,5 @@ require (
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/crossplane/crossplane-runtime/v2 v2.4.0
+	github.com/google/go-cmp v0.7.0
 )

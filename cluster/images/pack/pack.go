@@ -65,7 +65,7 @@ func annotate(img v1.Image) (v1.Image, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot compute a layer's digest: %w", err)
 		}
-		add := mutate.Addendum{Layer: l, MediaType: types.OCILayer}
+		add := mutate.Addendum{Layer: ociLayer{l}, MediaType: types.OCILayer}
 		if a, ok := cfg.Config.Labels[xpkg.Label(d.String())]; ok {
 			add.Annotations = map[string]string{xpkg.AnnotationKey: a}
 		}
@@ -78,6 +78,12 @@ func annotate(img v1.Image) (v1.Image, error) {
 	}
 	return out, nil
 }
+
+// ociLayer is a layer under the name that OCI has for the format of Docker's.
+type ociLayer struct{ v1.Layer }
+
+// MediaType returns OCI's.
+func (ociLayer) MediaType() (types.MediaType, error) { return types.OCILayer, nil }
 
 var placeholder = regexp.MustCompile(`\$\{[A-Z_]+\}`)
 

@@ -50,7 +50,7 @@ func Programs() []Program {
 	}
 }
 
-// Extras are programs that only some tests need.
+// Extras are programs that only some tests and checks need.
 func Extras() []Program {
 	return []Program{
 		{
@@ -58,6 +58,10 @@ func Extras() []Program {
 			Stamp: map[string]string{"github.com/crossplane/crossplane-runtime/v2/pkg/version.version": "v2.5.0"},
 		},
 		{Name: "kwok", Module: "third_party/kwok", Package: "sigs.k8s.io/kwok/cmd/kwok"},
+		{
+			Name: "golangci-lint", Module: "third_party/golangci-lint",
+			Package: "github.com/golangci/golangci-lint/v2/cmd/golangci-lint",
+		},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"strings"
 )
 
@@ -49,7 +50,7 @@ func removal(save string) string {
 		case strings.HasPrefix(line, ":") && isOurs(fields[0][1:]):
 			head = append(head, fields[0]+" - [0:0]")
 			drops = append(drops, "-X "+fields[0][1:])
-		case strings.HasPrefix(line, "-A ") && !isOurs(fields[1]) && jumpsToOurs(fields):
+		case strings.HasPrefix(line, "-A ") && !isOurs(fields[1]) && jumpsToOurs(line):
 			jumps = append(jumps, "-D "+line[len("-A "):])
 		case line == "COMMIT" && len(drops) > 0:
 			for _, l := range append(append(append([]string{table}, head...), append(jumps, drops...)...), line) {
@@ -69,7 +70,11 @@ func isOurs(chain string) bool {
 	return false
 }
 
-func jumpsToOurs(rule []string) bool {
+// quoted is a comment of a rule, which may hold anything.
+var quoted = regexp.MustCompile(`"(\\.|[^"\\])*"`)
+
+func jumpsToOurs(line string) bool {
+	rule := strings.Fields(quoted.ReplaceAllString(line, `""`))
 	for i := range len(rule) - 1 {
 		if (rule[i] == "-j" || rule[i] == "-g") && isOurs(rule[i+1]) {
 			return true

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command local runs a whole Kubernetes cluster with Crossplane on this one machine, without Docker: real components,
 // built from Go modules, as processes that outlive this one.
 package main

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -40,6 +42,9 @@ var errNotRunning = errors.New("not everything runs: up starts what does not")
 
 // Run shows the status.
 func (s statusCmd) Run(ctx context.Context, o *Options) error {
+	if _, err := os.Stat(o.State); err != nil {
+		return errors.New("there is no cluster: up starts one")
+	}
 	c := o.newCluster(host.Facts{})
 	st := c.status(ctx)
 	if err := st.write(os.Stdout, s.Output); err != nil {

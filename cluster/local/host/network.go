@@ -11,6 +11,7 @@ import (
 
 // Chains of our own, so that they can be told from others' and removed.
 const (
+	inputChain   = "AIDISPATCHER-INPUT"
 	forwardChain = "AIDISPATCHER-FORWARD"
 	masqChain    = "AIDISPATCHER-MASQ"
 )
@@ -22,6 +23,9 @@ type chain struct {
 
 func chains(podCIDR string) []chain {
 	return []chain{
+		{"filter", "INPUT", inputChain, [][]string{
+			{"-s", podCIDR, "-j", "ACCEPT"},
+		}},
 		{"filter", "FORWARD", forwardChain, [][]string{
 			{"-s", podCIDR, "-j", "ACCEPT"},
 			{"-d", podCIDR, "-j", "ACCEPT"},
@@ -33,7 +37,7 @@ func chains(podCIDR string) []chain {
 	}
 }
 
-// EnsureForwarding lets pods reach one another and the outside, whatever policy the machine's own firewall has.
+// EnsureForwarding lets pods reach one another, the machine and the outside, whatever policy the machine's own firewall has.
 func EnsureForwarding(ctx context.Context, podCIDR string) error {
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
 		return fmt.Errorf("cannot turn IP forwarding on: %w", err)

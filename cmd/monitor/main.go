@@ -3,10 +3,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -21,9 +23,18 @@ import (
 var version = "dev"
 
 type cli struct {
-	Restore restoreCmd       `cmd:"" help:"Prepare the state directory before the agent starts."`
-	Run     runCmd           `cmd:"" help:"Watch over the agent until told to end."`
-	Version kong.VersionFlag `help:"Print the version and exit."`
+	Restore restoreCmd `cmd:"" help:"Prepare the state directory before the agent starts."`
+	Run     runCmd     `cmd:"" help:"Watch over the agent until told to end."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+type versionCmd struct{}
+
+// Run prints the version.
+func (versionCmd) Run(k *kong.Kong) error {
+	_, err := fmt.Fprintln(k.Stdout, version)
+
+	return err
 }
 
 type restoreCmd struct {
@@ -43,8 +54,9 @@ type runCmd struct {
 	ModelEndpoint string        `env:"MONITOR_MODEL_ENDPOINT" required:"" help:"Base URL of the model server."`
 	ModelProtocol string        `env:"MONITOR_MODEL_PROTOCOL" default:"OpenAI" enum:"OpenAI,Anthropic" help:"How the key is sent: OpenAI or Anthropic."`
 	ModelKeyFile  string        `default:"${keyfile}"     help:"File with the model server's key. Without it requests go as they came."`
-	DrainGrace    time.Duration `default:"1s"             help:"Time that new requests get to go elsewhere when the worker drains."`
-	DrainTimeout  time.Duration `default:"24h"            help:"Longest time a drain may take."`
+	DrainGrace    time.Duration `default:"2s"             help:"Time that new requests get to go elsewhere when the worker drains: the readiness probe's period of 1 s, and as much for the endpoints to follow."`
+	DrainTimeout  time.Duration `default:"24h"            help:"Longest time to answer whether the worker has drained. The pod's grace period bounds it too."`
+	DrainLapse    time.Duration `default:"1m"             help:"Time after which a worker serves again whose agent was restarted, and not deleted."`
 
 	Namespace  string `env:"MONITOR_NAMESPACE"  help:"The worker's namespace."`
 	Dispatcher string `env:"MONITOR_DISPATCHER" help:"The worker's pool."`
@@ -58,13 +70,20 @@ func (c *runCmd) Run(ctx context.Context, log *slog.Logger) error {
 		Identity: monitorapi.Status{Namespace: c.Namespace, Dispatcher: c.Dispatcher, Role: c.Role, Pod: c.Pod},
 		Listen:   c.Listen, ProxyListen: c.ProxyListen, PodinfoDir: c.PodinfoDir,
 		ModelEndpoint: c.ModelEndpoint, ModelProtocol: c.ModelProtocol, ModelKeyFile: c.ModelKeyFile,
-		DrainGrace: c.DrainGrace, DrainTimeout: c.DrainTimeout,
+		DrainGrace: c.DrainGrace, DrainTimeout: c.DrainTimeout, DrainLapse: c.DrainLapse,
 	}, log)
 }
 
 func main() {
-	// A sidecar is there once per agent: memory matters more than the collector's time.
-	debug.SetGCPercent(50)
+	// A sidecar is there once per agent: memory matters more than the collector's time, and each further processor has
+	// caches of its own. Who knows better says so with GOGC and GOMAXPROCS.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
+
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(min(2, runtime.GOMAXPROCS(0)))
+	}
 
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 
@@ -72,8 +91,8 @@ func main() {
 	defer stop()
 
 	k := kong.Parse(&cli{}, kong.Name("monitor"), kong.Description("The sidecar of an AIDispatcher's worker."),
-		kong.Vars{"version": version, "podinfo": monitorapi.PodinfoDir, "keyfile": filepath.Clean(monitorapi.ModelKeyFile)},
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(log))
+		kong.Vars{"podinfo": monitorapi.PodinfoDir, "keyfile": filepath.Clean(monitorapi.ModelKeyFile)},
+		kong.DefaultEnvars("MONITOR"), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(log))
 
 	if err := k.Run(); err != nil {
 		log.Error(err.Error())

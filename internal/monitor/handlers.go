@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -13,15 +14,16 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
-// Handler composes all that the monitor answers on its port. Nothing there changes a worker but the drain, and that can
-// only be begun by who can reach the pod: the kubelet, before it ends the agent.
-func Handler(w *Worker, reg *prometheus.Registry, drainTimeout time.Duration) http.Handler {
+// Handler composes all that the monitor answers on its port. Nothing there changes a worker but the question whether it
+// has drained, which is the kubelet's before it ends the agent. Whoever else reaches the pod and asks it takes the worker
+// out of service until the drain lapses, and no more than that: commands are annotations.
+func Handler(w *Worker, reg *prometheus.Registry, drainTimeout time.Duration, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+monitorapi.PathMetrics, promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	mux.Handle("GET "+monitorapi.PathStatus, status(w))
 	mux.Handle("GET "+monitorapi.PathReady, ready(w))
 	mux.Handle("GET "+monitorapi.PathLive, http.HandlerFunc(live))
-	mux.Handle("GET "+monitorapi.PathDrained, drained(w, drainTimeout))
+	mux.Handle("GET "+monitorapi.PathDrained, drained(w, drainTimeout, log))
 
 	return mux
 }
@@ -49,20 +51,26 @@ func ready(w *Worker) http.Handler {
 }
 
 // drained answers once the worker has drained, and begins the drain where nobody has: it is the agent's preStop hook.
-func drained(w *Worker, timeout time.Duration) http.Handler {
+func drained(w *Worker, timeout time.Duration, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.Delete()
+		start := time.Now()
+
+		done := w.Stop()
+		defer done()
+
+		log.Info("the agent is about to be ended: the worker drains")
 
 		ctx, cancel := context.WithTimeout(r.Context(), timeout)
 		defer cancel()
 
+		code := http.StatusOK
 		if err := waitDrained(ctx, w); err != nil {
-			answer(rw, http.StatusGatewayTimeout, w.Status())
-
-			return
+			code = http.StatusGatewayTimeout
 		}
 
-		answer(rw, http.StatusOK, w.Status())
+		s := w.Status()
+		log.Info("the wait for the drain is over", "state", s.State, "seconds", time.Since(start).Seconds())
+		answer(rw, code, s)
 	})
 }
 

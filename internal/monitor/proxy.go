@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -11,8 +12,8 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"sync"
 	"time"
+	"unicode"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -32,11 +33,21 @@ const (
 	firstByteTimeout = 10 * time.Minute
 )
 
-// NewProxy returns the handler between the agent and its model: what the agent asks for goes to the endpoint, with the
-// key of the file instead of what the agent sent, and what the model answers goes back byte by byte as it arrives.
-func NewProxy(endpoint, protocol, keyFile string, reg prometheus.Registerer, log *slog.Logger) (http.Handler, error) {
+// A Proxy stands between the agent and its model: what the agent asks for goes to the endpoint, with the key of the file
+// instead of what the agent sent, and what the model answers goes back byte by byte as it arrives.
+type Proxy struct {
+	http.Handler
+
+	transport *http.Transport
+}
+
+// Close lets go of the connections to the model server that no request uses.
+func (p *Proxy) Close() { p.transport.CloseIdleConnections() }
+
+// NewProxy returns the proxy to an endpoint that speaks a protocol. The key file may come and go.
+func NewProxy(endpoint, protocol, keyFile string, reg prometheus.Registerer, log *slog.Logger) (*Proxy, error) {
 	target, err := url.Parse(endpoint)
-	if err != nil || target.Host == "" {
+	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
 		return nil, fmt.Errorf("cannot use %q as the model's endpoint: want a URL such as https://models.example.org/v1", endpoint)
 	}
 
@@ -44,20 +55,20 @@ func NewProxy(endpoint, protocol, keyFile string, reg prometheus.Registerer, log
 		return nil, fmt.Errorf("cannot speak %q to a model: want %s or %s", protocol, ProtocolOpenAI, ProtocolAnthropic)
 	}
 
-	keys := &keyReader{file: keyFile}
-	m := newProxyMetrics(reg)
+	transport := newTransport()
 
-	return &httputil.ReverseProxy{
+	return &Proxy{transport: transport, Handler: &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
+			// As it came: the package drops what it cannot parse, for handlers that read it. This one does not.
+			r.Out.URL.RawQuery = r.In.URL.RawQuery
 			r.SetURL(target)
 			r.Out.Host = target.Host
-			setKey(r.Out.Header, protocol, keys.get())
 		},
-		Transport:     &timed{next: newTransport(), metrics: m},
+		Transport:     &keyed{next: &timed{next: transport, metrics: newProxyMetrics(reg)}, file: keyFile, protocol: protocol},
 		FlushInterval: -1,
 		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		ErrorHandler:  upstreamError(target.Host, log),
-	}, nil
+	}}, nil
 }
 
 func newTransport() *http.Transport {
@@ -74,70 +85,74 @@ func newTransport() *http.Transport {
 	}
 }
 
-// setKey sends the platform's key in the protocol's way, and nothing of what the agent took for one.
-func setKey(h http.Header, protocol, key string) {
+// keyed sends the platform's key in the protocol's way, and nothing of what the agent took for one. Without a key file
+// requests go as they came.
+type keyed struct {
+	next           http.RoundTripper
+	file, protocol string
+}
+
+// RoundTrip implements http.RoundTripper.
+func (k *keyed) RoundTrip(r *http.Request) (*http.Response, error) {
+	// Read for each request: Secrets are rotated under running workers, and a read is nothing beside a model's answer.
+	key, err := readKey(k.file)
+	if err != nil {
+		return nil, err
+	}
+
 	if key == "" {
-		return
+		return k.next.RoundTrip(r)
 	}
 
-	h.Del("Authorization")
-	h.Del("X-Api-Key")
+	r = r.Clone(r.Context())
+	r.Header.Del("Authorization")
+	r.Header.Del("X-Api-Key")
 
-	if protocol == ProtocolAnthropic {
-		h.Set("X-Api-Key", key)
-
-		return
+	if k.protocol == ProtocolAnthropic {
+		r.Header.Set("X-Api-Key", key)
+	} else {
+		r.Header.Set("Authorization", "Bearer "+key)
 	}
 
-	h.Set("Authorization", "Bearer "+key)
+	return k.next.RoundTrip(r)
+}
+
+// readKey returns the key in a file, or none where there is no file. A file without a key is a mistake that is told here,
+// because a model server would only say 401.
+func readKey(file string) (string, error) {
+	b, err := os.ReadFile(file) //nolint:gosec // The file is named by whoever starts the monitor.
+
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("cannot read the model's key: %w", err)
+	}
+
+	key := strings.TrimSpace(string(b))
+	if key == "" || strings.ContainsFunc(key, unicode.IsControl) {
+		return "", errors.New("cannot use the model's key: the Secret's value is empty or not one line")
+	}
+
+	return key, nil
 }
 
 // upstreamError answers for a model that did not. It names the host, never a key, a path or a prompt.
 func upstreamError(host string, log *slog.Logger) func(http.ResponseWriter, *http.Request, error) {
 	return func(rw http.ResponseWriter, r *http.Request, err error) {
-		if errors.Is(err, context.Canceled) {
+		if errors.Is(r.Context().Err(), context.Canceled) {
 			// The agent went away; nobody reads an answer.
+			rw.WriteHeader(http.StatusBadGateway)
+
 			return
 		}
 
-		log.Warn("the model server did not answer", "host", host, "error", err.Error())
+		log.Warn("no answer from the model server", "host", host, "error", err.Error())
 		answer(rw, http.StatusBadGateway, map[string]any{"error": map[string]string{
 			"type":    "upstream_unreachable",
-			"message": fmt.Sprintf("the model server %s did not answer: %s", host, err),
+			"message": fmt.Sprintf("the monitor got no answer from the model server %s: %s", host, err),
 		}})
 	}
-}
-
-// A keyReader reads the key anew when its file has changed: Secrets are rotated under running workers.
-type keyReader struct {
-	file string
-
-	mu    sync.Mutex
-	stamp time.Time
-	key   string
-}
-
-func (k *keyReader) get() string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-
-	info, err := os.Stat(k.file)
-	if err != nil {
-		return ""
-	}
-
-	if info.ModTime().Equal(k.stamp) {
-		return k.key
-	}
-
-	b, err := os.ReadFile(k.file)
-	if err != nil {
-		return k.key
-	}
-
-	k.stamp, k.key = info.ModTime(), strings.TrimSpace(string(b))
-
-	return k.key
 }
 
 type proxyMetrics struct {
@@ -166,6 +181,7 @@ type timed struct {
 	metrics *proxyMetrics
 }
 
+// RoundTrip implements http.RoundTripper.
 func (t *timed) RoundTrip(r *http.Request) (*http.Response, error) {
 	start := time.Now()
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
@@ -32,6 +33,10 @@ func Restore(c RestoreConfig, log *slog.Logger) error {
 
 	if m := annotations[monitorapi.AnnotationRestore]; m != "" && m != monitorapi.RestoreNone {
 		return fmt.Errorf("the pod is to restore %q and no checkpoint store is configured: give the pool a checkpoint, or remove the annotation %s", m, monitorapi.AnnotationRestore)
+	}
+
+	if n, err := strconv.Atoi(slot); err != nil || n < 0 {
+		return fmt.Errorf("the pod's annotation %s is %q and must be a number from 0; delete the pod", monitorapi.AnnotationSlot, slot)
 	}
 
 	// Found now, this is one sentence; found by the agent, it is a lost session.

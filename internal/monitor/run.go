@@ -2,12 +2,10 @@ package monitor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -16,10 +14,6 @@ import (
 
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
-
-// pollInterval is the time between two looks at the pod's annotations. The kubelet takes 0.1 to 0.2 s to write them, and
-// reading a few hundred bytes of tmpfs ten times a second costs nothing; a watch would cost a dependency.
-const pollInterval = 100 * time.Millisecond
 
 // shutdownTimeout bounds how long open requests may keep a monitor that was told to end.
 const shutdownTimeout = 5 * time.Second
@@ -34,8 +28,9 @@ type Config struct {
 	PodinfoDir string
 	// ModelEndpoint, ModelProtocol and ModelKeyFile say where the model is and how to get in.
 	ModelEndpoint, ModelProtocol, ModelKeyFile string
-	// DrainGrace is the time that new requests get to go elsewhere. DrainTimeout bounds the wait for a drain.
-	DrainGrace, DrainTimeout time.Duration
+	// DrainGrace is the time that new requests get to go elsewhere. DrainTimeout bounds the wait for a drain. DrainLapse is
+	// the time after which a worker serves again whose agent was restarted.
+	DrainGrace, DrainTimeout, DrainLapse time.Duration
 }
 
 // Run is the monitor, until its context is done. Everything it starts has ended when it returns.
@@ -44,7 +39,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	defer cancel()
 
 	reg := prometheus.NewRegistry()
-	w := NewWorker(c.Identity, c.DrainGrace, time.Now)
+	w := NewWorker(c.Identity, c.DrainGrace, c.DrainLapse, time.Now)
 	register(reg, w)
 
 	proxy, err := NewProxy(c.ModelEndpoint, c.ModelProtocol, c.ModelKeyFile, reg, log)
@@ -52,25 +47,26 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		return err
 	}
 
-	servers := map[string]http.Handler{c.Listen: Handler(w, reg, c.DrainTimeout), c.ProxyListen: proxy}
-	errs := make(chan error, len(servers))
+	defer proxy.Close()
+
+	lis, err := listen(ctx, c.Listen, c.ProxyListen)
+	if err != nil {
+		return err
+	}
+
+	handlers := []http.Handler{Handler(w, reg, c.DrainTimeout, log), proxy}
+	errs := make(chan error, len(lis))
 
 	var wg sync.WaitGroup
 	defer wg.Wait()
 
-	for address, h := range servers {
-		lis, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-		if err != nil {
-			cancel()
-
-			return fmt.Errorf("cannot listen on %s: %w", address, err)
-		}
-
-		wg.Go(func() { errs <- serve(ctx, lis, h) })
+	for i := range lis {
+		wg.Go(func() { errs <- serve(ctx, lis[i], handlers[i]) })
 	}
 
-	wg.Go(func() { watch(ctx, filepath.Join(c.PodinfoDir, monitorapi.PodinfoAnnotations), w, log) })
-	log.Info("the monitor runs", "listen", c.Listen, "proxy", c.ProxyListen, "dispatcher", c.Identity.Dispatcher, "role", c.Identity.Role)
+	wg.Go(func() { watch(ctx, c.PodinfoDir, w, log) })
+	log.Info("the monitor runs", "listen", lis[0].Addr().String(), "proxy", lis[1].Addr().String(),
+		"namespace", c.Identity.Namespace, "dispatcher", c.Identity.Dispatcher, "role", c.Identity.Role)
 
 	select {
 	case <-ctx.Done():
@@ -82,56 +78,49 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	}
 }
 
-// serve serves until the context is done, and then lets open requests end for a while.
-func serve(ctx context.Context, lis net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
-	stop := context.AfterFunc(ctx, func() {
-		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-		defer cancel()
+// listen listens on all addresses, or on none.
+func listen(ctx context.Context, addresses ...string) ([]net.Listener, error) {
+	var out []net.Listener
 
-		if srv.Shutdown(late) != nil {
-			_ = srv.Close()
+	for _, a := range addresses {
+		lis, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a)
+		if err != nil {
+			for _, l := range out {
+				_ = l.Close()
+			}
+
+			return nil, fmt.Errorf("cannot listen on %s: %w", a, err)
 		}
-	})
-	defer stop()
 
-	if err := srv.Serve(lis); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("cannot serve on %s: %w", lis.Addr(), err)
+		out = append(out, lis)
 	}
 
-	return nil
+	return out, nil
 }
 
-// watch obeys the pod's annotations until the context is done. What cannot be read changes nothing: a worker keeps the
-// last command it understood.
-func watch(ctx context.Context, file string, w *Worker, log *slog.Logger) {
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
+// serve serves until the context is done, and then lets open requests end for a while. None is open when it returns.
+func serve(ctx context.Context, lis net.Listener, h http.Handler) error {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	failed := make(chan error, 1)
 
-	complained := false
+	go func() { failed <- srv.Serve(lis) }()
 
-	for {
-		annotations, err := readPodinfo(file)
-		if err == nil {
-			before := w.Draining()
-			w.Obey(annotations)
-			complained = false
-
-			if s := w.Status(); (s.State != monitorapi.StateActive) != before {
-				log.Info("the worker's state changed", "state", s.State, "drain", s.DrainID)
-			}
-		} else if !complained {
-			log.Warn("cannot obey", "error", err.Error())
-
-			complained = true
-		}
-
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	select {
+	case err := <-failed:
+		return fmt.Errorf("cannot serve on %s: %w", lis.Addr(), err)
+	case <-ctx.Done():
 	}
+
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+
+	if srv.Shutdown(late) != nil {
+		_ = srv.Close()
+	}
+
+	<-failed
+
+	return nil
 }
 
 func register(reg *prometheus.Registry, w *Worker) {
@@ -144,7 +133,7 @@ func register(reg *prometheus.Registry, w *Worker) {
 
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: monitorapi.MetricDraining, Help: "Whether the worker takes no new tasks."}, func() float64 {
-			if w.Draining() {
+			if w.Status().State != monitorapi.StateActive {
 				return 1
 			}
 

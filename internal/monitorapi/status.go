@@ -29,6 +29,8 @@ type Status struct {
 	// Slot and Epoch are what the binder gave the worker; empty for a worker without state.
 	Slot  string `json:"slot,omitempty"`
 	Epoch string `json:"epoch,omitempty"`
+	// Restore is what the worker was told to restore before its agent started.
+	Restore string `json:"restore,omitempty"`
 
 	State State `json:"state"`
 	// DrainID is the id of the drain the worker was told to do. Empty when nobody told it to.

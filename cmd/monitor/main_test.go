@@ -341,7 +341,8 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// The goals: under 15 MiB resident at rest, and answering within 100 ms of being started (20 ms on an idle machine).
+// The goal is under 15 MiB resident at rest, of which two thirds are pages of the binary that all monitors of a node share.
+// Work may add its buffers to that, but does not add up.
 func TestFootprint(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("reads /proc")
@@ -354,18 +355,23 @@ func TestFootprint(t *testing.T) {
 	p := start(t, "MONITOR_PODINFO_DIR="+t.TempDir(), monitorapi.EnvModelEndpoint+"="+model.URL)
 	started := time.Since(began)
 
-	// At rest after some work: a few scrapes and requests.
-	for range 20 {
-		get(t, p.status+monitorapi.PathMetrics)
-		get(t, p.proxy)
+	work := func(n, limit int) {
+		for range n {
+			get(t, p.status+monitorapi.PathMetrics)
+			get(t, p.proxy)
+		}
+
+		kib := resident(t, p.cmd.Process.Pid)
+		t.Logf("%.1f MiB resident after %d scrapes and requests", float64(kib)/1024, n)
+
+		if kib > limit*1024 {
+			t.Errorf("%d KiB resident after %d scrapes and requests, want at most %d MiB", kib, n, limit)
+		}
 	}
 
-	kib := resident(t, p.cmd.Process.Pid)
-	t.Logf("started in %s, %.1f MiB resident", started, float64(kib)/1024)
-
-	if kib > 15*1024 {
-		t.Errorf("%d KiB resident, want at most 15 MiB", kib)
-	}
+	t.Logf("started in %s", started)
+	work(1, 15)
+	work(500, 20)
 }
 
 func resident(t *testing.T, pid int) int {

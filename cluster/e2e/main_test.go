@@ -128,7 +128,7 @@ func explain(ctx context.Context, t *testing.T, ns string) {
 	t.Helper()
 
 	for _, args := range [][]string{
-		{"describe", "ad"}, {"get", "agentscalers,deployments,pods", "-o", "wide"}, {"get", "events", "--sort-by=.lastTimestamp"},
+		{"describe", "ad"}, {"get", "composite", "-o", "yaml"}, {"get", "agentscalers,deployments,pods", "-o", "wide"}, {"get", "events", "--sort-by=.lastTimestamp"},
 	} {
 		out, _ := exec.CommandContext(ctx, "kubectl", append([]string{"-n", ns}, args...)...).CombinedOutput() //nolint:gosec // The arguments are ours.
 		t.Logf("kubectl -n %s %s\n%s", ns, strings.Join(args, " "), out)
@@ -172,15 +172,22 @@ func eventually(t *testing.T, what string, check func(context.Context) error) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 
+	var last error
+
 	for {
 		err := check(ctx)
 		if err == nil {
 			return
 		}
 
+		// What the deadline itself breaks off says nothing.
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
+
 		select {
 		case <-ctx.Done():
-			t.Fatalf("waited two minutes for: %s: %v", what, err)
+			t.Fatalf("waited two minutes for: %s: %v", what, last)
 		case <-tick.C:
 		}
 	}

@@ -3,7 +3,9 @@ package compose
 import (
 	"context"
 	"maps"
+	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"k8s.io/utils/ptr"
 
@@ -24,11 +26,18 @@ type Function struct {
 	catalogs catalogCache
 }
 
+// How long an answer is good for when nothing else happens. All we compose is watched, so mostly something does; but
+// Crossplane's circuit breaker drops events of a composite that had too many, the last one too, and what was dropped is
+// not told again. So a pool under way is looked at anew soon, and a steady one now and then.
+const (
+	ttlSteady   = 10 * time.Minute
+	ttlUnderWay = 10 * time.Second
+)
+
 // RunFunction composes a claim. A request that cannot be served is answered with a Fatal result, upon which Crossplane
-// changes and deletes nothing. The answer is good until something changes, because all we compose is watched; so it has
-// no time to live, which would run every pool anew each minute.
+// changes and deletes nothing.
 func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse, error) {
-	rsp := response.To(req, 0)
+	rsp := response.To(req, ttlSteady)
 
 	c, err := f.compose(req)
 	if err != nil {
@@ -39,6 +48,10 @@ func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) 
 
 	if err := addDesired(rsp, c); err != nil {
 		refusal(rsp, err)
+	}
+
+	if c.Status.underWay() {
+		rsp.Meta.Ttl = durationpb.New(ttlUnderWay)
 	}
 
 	return rsp, nil

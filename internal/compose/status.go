@@ -41,6 +41,11 @@ func (s Status) Ready() bool {
 	return s.Phase == v1alpha1.PhaseReady || s.Phase == v1alpha1.PhaseProcessing || s.Phase == v1alpha1.PhaseSuspended
 }
 
+// underWay says whether the pool is on its way to what it should be.
+func (s Status) underWay() bool {
+	return s.State != v1alpha1.StateSteady && s.State != v1alpha1.StateSuspended && s.State != v1alpha1.StateWaitingForMemory
+}
+
 // deriveStatus judges what was observed.
 func deriveStatus(p *pool, o observation) Status {
 	want := wantReplicas(p, o)

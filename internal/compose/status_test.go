@@ -1,0 +1,137 @@
+package compose
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+// A view is what a person sees of a pool.
+type view struct {
+	Phase, State        string
+	Replicas, Available int64
+	Ready               string
+	TTL                 time.Duration
+}
+
+// A pool's phase and state follow from what was observed and from what was said before.
+func TestStatus(t *testing.T) {
+	type deployment struct {
+		asked, replicas, available int64
+		stuck                      bool
+	}
+
+	type said struct {
+		phase, state        string
+		replicas, available int64
+	}
+
+	cases := map[string]struct {
+		reason  string
+		want    int64
+		suspend bool
+		said    said
+		seen    *deployment
+		view    view
+	}{
+		"New": {
+			reason: "A pool of which nothing is there starts.", want: 3,
+			view: view{Phase: "Initializing", State: "Starting", Ready: "READY_FALSE", TTL: ttlUnderWay},
+		},
+		"Starting": {
+			reason: "Workers that are not all there for the first time start.", want: 3,
+			said: said{phase: "Initializing", state: "Starting"}, seen: &deployment{asked: 3, replicas: 3, available: 2},
+			view: view{Phase: "Initializing", State: "Starting", Replicas: 3, Available: 2, Ready: "READY_FALSE", TTL: ttlUnderWay},
+		},
+		"Ready": {
+			reason: "All workers are there.", want: 3,
+			said: said{phase: "Initializing", state: "Starting", replicas: 3, available: 2}, seen: &deployment{asked: 3, replicas: 3, available: 3},
+			view: view{Phase: "Ready", State: "Steady", Replicas: 3, Available: 3, Ready: "READY_TRUE", TTL: ttlSteady},
+		},
+		"ScalingOut": {
+			reason: "A pool that grows goes on serving.", want: 10,
+			said: said{phase: "Ready", state: "Steady", replicas: 3, available: 3}, seen: &deployment{asked: 3, replicas: 3, available: 3},
+			view: view{Phase: "Ready", State: "ScalingOut", Replicas: 3, Available: 3, Ready: "READY_TRUE", TTL: ttlUnderWay},
+		},
+		"ScalingOutGoesOn": {
+			reason: "Workers that were added but do not serve yet are no loss.", want: 10,
+			said: said{phase: "Ready", state: "ScalingOut", replicas: 10, available: 3}, seen: &deployment{asked: 10, replicas: 10, available: 4},
+			view: view{Phase: "Ready", State: "ScalingOut", Replicas: 10, Available: 3, Ready: "READY_TRUE", TTL: ttlUnderWay},
+		},
+		"ScalingOutInQuarters": {
+			reason: "Under way a figure is said anew when it has moved by a quarter of the pool.", want: 10,
+			said: said{phase: "Ready", state: "ScalingOut", replicas: 10, available: 3}, seen: &deployment{asked: 10, replicas: 10, available: 6},
+			view: view{Phase: "Ready", State: "ScalingOut", Replicas: 10, Available: 6, Ready: "READY_TRUE", TTL: ttlUnderWay},
+		},
+		"ScalingIn": {
+			reason: "A pool that shrinks goes on serving.", want: 3,
+			said: said{phase: "Ready", state: "Steady", replicas: 10, available: 10}, seen: &deployment{asked: 3, replicas: 7, available: 7},
+			view: view{Phase: "Ready", State: "ScalingIn", Replicas: 7, Available: 7, Ready: "READY_TRUE", TTL: ttlUnderWay},
+		},
+		"Degraded": {
+			reason: "A worker that is lost without a change is a loss, and the figures are exact when that begins.", want: 10,
+			said: said{phase: "Ready", state: "Steady", replicas: 10, available: 10}, seen: &deployment{asked: 10, replicas: 10, available: 9},
+			view: view{Phase: "Ready", State: "Degraded", Replicas: 10, Available: 9, Ready: "READY_TRUE", TTL: ttlUnderWay},
+		},
+		"NoneLeft": {
+			reason: "A pool that lost all its workers cannot be used.", want: 2,
+			said: said{phase: "Ready", state: "Steady", replicas: 2, available: 2}, seen: &deployment{asked: 2, replicas: 2, available: 0},
+			view: view{Phase: "Initializing", State: "Degraded", Replicas: 2, Available: 0, Ready: "READY_FALSE", TTL: ttlUnderWay},
+		},
+		"Stuck": {
+			reason: "Workers that make no progress need somebody.", want: 3,
+			said: said{phase: "Initializing", state: "Starting"}, seen: &deployment{asked: 3, replicas: 3, available: 1, stuck: true},
+			view: view{Phase: "Failed", State: "Stuck", Replicas: 3, Available: 1, Ready: "READY_FALSE", TTL: ttlUnderWay},
+		},
+		"Suspending": {
+			reason: "Workers go before the pool is suspended.", want: 3, suspend: true,
+			said: said{phase: "Ready", state: "Steady", replicas: 3, available: 3}, seen: &deployment{asked: 3, replicas: 3, available: 3},
+			view: view{Phase: "Ready", State: "Suspending", Replicas: 3, Available: 3, Ready: "READY_TRUE", TTL: ttlUnderWay},
+		},
+		"Suspended": {
+			reason: "A pool without workers, on request, is as it should be.", want: 3, suspend: true,
+			said: said{phase: "Ready", state: "Suspending", replicas: 3, available: 3}, seen: &deployment{},
+			view: view{Phase: "Suspended", State: "Suspended", Ready: "READY_TRUE", TTL: ttlSteady},
+		},
+	}
+
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			xr := parseStruct(t, fmt.Sprintf(`{metadata: {name: pool, namespace: team-a}, spec: {role: coder, modelRef: gpt-4, replicas: %d, suspend: %t}}`, tc.want, tc.suspend))
+			if s := tc.said; s.phase != "" {
+				status := object{"currentPhase": s.phase, "state": s.state}
+				if s.replicas > 0 {
+					status["replicas"], status["availableReplicas"] = s.replicas, s.available
+				}
+
+				xr.Fields["status"] = asValue(status)
+			}
+
+			observed := map[string]*structpb.Struct{resourceAgentScaler: parseStruct(t, scalerYAML)}
+			if d := tc.seen; d != nil {
+				progressing := "True"
+				if d.stuck {
+					progressing = "False"
+				}
+
+				observed[resourceDeployment] = parseStruct(t, fmt.Sprintf(`{metadata: {generation: 1}, spec: {replicas: %d}, status: {observedGeneration: 1, replicas: %d, availableReplicas: %d, conditions: [{type: Progressing, status: "%s"}]}}`,
+					d.asked, d.replicas, d.available, progressing))
+			}
+
+			rsp := run(t, newFunction(), request(t, xr, observed))
+			status := field(rsp.GetDesired().GetComposite().GetResource(), "status").GetStructValue()
+			got := view{
+				Phase: text(status, "currentPhase"), State: text(status, "state"),
+				Replicas: zeroIfNil(number(status, "replicas")), Available: zeroIfNil(number(status, "availableReplicas")),
+				Ready: rsp.GetDesired().GetComposite().GetReady().String(), TTL: rsp.GetMeta().GetTtl().AsDuration(),
+			}
+
+			if diff := cmp.Diff(tc.view, got); diff != "" {
+				t.Errorf("%s\n-want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}

@@ -27,17 +27,18 @@ type Function struct {
 }
 
 // How long an answer is good for when nothing else happens. All we compose is watched, so mostly something does; but
-// Crossplane's circuit breaker drops events of a composite that had too many, the last one too, and what was dropped is
-// not told again. So a pool under way is looked at anew soon, and a steady one now and then.
+// Crossplane's circuit breaker drops events of a composite that had too many, the last one and a user's edit like any
+// other, and what was dropped is not told again. So a pool that is under way, whose status has just changed or for which
+// the breaker is open is looked at again soon, and a settled one now and then.
 const (
-	ttlSteady   = 10 * time.Minute
-	ttlUnderWay = 10 * time.Second
+	ttlSettled   = 10 * time.Minute
+	ttlUnsettled = 10 * time.Second
 )
 
 // RunFunction composes a claim. A request that cannot be served is answered with a Fatal result, upon which Crossplane
 // changes and deletes nothing.
 func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse, error) {
-	rsp := response.To(req, ttlSteady)
+	rsp := response.To(req, ttlSettled)
 
 	c, err := f.compose(req)
 	if err != nil {
@@ -50,8 +51,8 @@ func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) 
 		refusal(rsp, err)
 	}
 
-	if c.Status.underWay() {
-		rsp.Meta.Ttl = durationpb.New(ttlUnderWay)
+	if c.Status.unsettled {
+		rsp.Meta.Ttl = durationpb.New(ttlUnsettled)
 	}
 
 	return rsp, nil

@@ -12,6 +12,9 @@ type observation struct {
 	phase                       v1alpha1.Phase
 	state                       v1alpha1.State
 	saidReplicas, saidAvailable *int64
+	said                        *structpb.Struct
+	// Whether Crossplane's circuit breaker is open for the pool, so that events of it are dropped.
+	unresponsive bool
 
 	deployment observedDeployment
 	scaler     observedScaler

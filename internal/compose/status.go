@@ -3,6 +3,7 @@ package compose
 import (
 	"fmt"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
@@ -31,6 +32,8 @@ type Status struct {
 	// Fields of the composite resource's status.
 	Fields *structpb.Struct
 
+	// Whether the pool should be looked at again soon, whatever events say.
+	unsettled      bool
 	want           int64
 	allAvailable   bool
 	memoryWasReady bool
@@ -41,9 +44,21 @@ func (s Status) Ready() bool {
 	return s.Phase == v1alpha1.PhaseReady || s.Phase == v1alpha1.PhaseProcessing || s.Phase == v1alpha1.PhaseSuspended
 }
 
-// underWay says whether the pool is on its way to what it should be.
-func (s Status) underWay() bool {
-	return s.State != v1alpha1.StateSteady && s.State != v1alpha1.StateSuspended && s.State != v1alpha1.StateWaitingForMemory
+// unsettled says whether the pool is on its way, or the last word on it is not yet known to have been told.
+func unsettled(o observation, s Status) bool {
+	switch s.State {
+	case v1alpha1.StateSteady, v1alpha1.StateSuspended, v1alpha1.StateWaitingForMemory:
+	default:
+		return true
+	}
+
+	for k, v := range s.Fields.GetFields() {
+		if !proto.Equal(v, o.said.GetFields()[k]) {
+			return true
+		}
+	}
+
+	return o.unresponsive
 }
 
 // deriveStatus judges what was observed.
@@ -61,6 +76,7 @@ func deriveStatus(p *pool, o observation) Status {
 	s.Phase = phaseOf(o, s.State)
 	s.Conditions = conditionsOf(p, o, s)
 	s.Fields = statusFields(p, o, s)
+	s.unsettled = unsettled(o, s)
 
 	return s
 }

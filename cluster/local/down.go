@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/southwest-ai/agent-operator/cluster/local/config"
 	"github.com/southwest-ai/agent-operator/cluster/local/host"
@@ -27,14 +28,18 @@ func (downCmd) Run(ctx context.Context, o *Options) error {
 		return err
 	}
 	defer unlock()
-	if _, err := os.Stat(o.State); errors.Is(err, os.ErrNotExist) {
+	strays, err := host.Strays(o.Cache, o.State)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(o.State); errors.Is(err, os.ErrNotExist) && len(strays) == 0 {
 		fmt.Fprintf(os.Stderr, "there is no cluster in %s\n", o.State)
 		return nil
 	}
 	c := o.newCluster(host.Facts{})
 	p := progress.New(os.Stderr)
 	for _, s := range []step{
-		{"stop processes and containers", c.stop},
+		{"stop processes and containers", func(_ context.Context, d progress.Detail) error { return c.stop(o.Cache, d) }},
 		{"remove network and cgroups", c.unwire},
 		{"remove state", c.remove},
 	} {
@@ -47,7 +52,7 @@ func (downCmd) Run(ctx context.Context, o *Options) error {
 
 // stop ends the kubelet first, which would restart what ends, then containers, then the rest. By force: what they would save
 // at leisure is deleted next.
-func (c cluster) stop(_ context.Context, d progress.Detail) error {
+func (c cluster) stop(cache string, d progress.Detail) error {
 	last := []string{"kubelet", "kube-proxy", "containerd"}
 	for _, name := range last {
 		d("%s", name)
@@ -70,7 +75,7 @@ func (c cluster) stop(_ context.Context, d progress.Detail) error {
 		}
 	}
 	d("")
-	return nil
+	return host.KillStrays(cache, c.State)
 }
 
 // shimSockets are where shims listen: containerd keeps them in a directory common to all containerds of the machine.
@@ -105,17 +110,22 @@ func (c cluster) unwire(ctx context.Context, d progress.Detail) error {
 }
 
 // removeStrays removes what the components put outside the state directory, where no setting of theirs reaches: links to
-// our logs, the cache of our network's results, and directories if they are empty then.
+// our logs, the cache of our network's results, a socket for device plugins, and directories if they are empty then.
 func removeStrays(podLogs string) {
 	host.RemoveBrokenLinks("/var/log/containers", podLogs)
-	cached, _ := filepath.Glob("/var/lib/cni/results/" + config.Network + "-*") //nolint:errcheck // The pattern is well-formed.
-	for _, path := range cached {
+	const results = "/var/lib/cni/results"
+	ours, _ := filepath.Glob(filepath.Join(results, config.Network+"-*-eth0")) //nolint:errcheck // The pattern is well-formed.
+	for _, path := range ours {
+		sandbox := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), config.Network+"-"), "-eth0")
 		_ = os.Remove(path)
+		_ = os.Remove(filepath.Join(results, "cni-loopback-"+sandbox+"-lo"))
 	}
-	for _, path := range []string{
-		"/run/containerd/s", "/run/containerd", "/var/lib/cni/results", "/var/lib/cni",
-		"/var/lib/kubelet/device-plugins", "/var/lib/kubelet",
-	} {
+	const plugins = "/var/lib/kubelet/device-plugins"
+	if host.OtherKubelet(0) == 0 {
+		_ = os.Remove(filepath.Join(plugins, "kubelet.sock"))
+		_ = os.Remove(filepath.Join(plugins, "kubelet_internal_checkpoint"))
+	}
+	for _, path := range []string{"/run/containerd/s", "/run/containerd", results, filepath.Dir(results), plugins, filepath.Dir(plugins)} {
 		_ = os.Remove(path)
 	}
 }

@@ -120,7 +120,7 @@ func (c cluster) forgetLastBoot() error {
 // checkPorts finds what would keep the cluster from starting.
 func (c cluster) checkPorts() error {
 	if pid := host.OtherKubelet(c.procs.PID("kubelet")); pid != 0 {
-		return fmt.Errorf("this machine is a Kubernetes node already (process %d): two of them would spoil each other", pid)
+		return fmt.Errorf("this machine is a Kubernetes node already (process %d): two of them would spoil each other; run down if it is an earlier cluster of this program", pid)
 	}
 	fresh := true
 	for _, name := range c.procs.Names() {
@@ -131,12 +131,15 @@ func (c cluster) checkPorts() error {
 		if c.procs.Alive(p.Owner) || (p.Owner == "" && !fresh) {
 			continue
 		}
-		if !host.PortFree(p.Address) {
+		if !host.PortFreeWithin(p.Address, settle) {
 			return fmt.Errorf("another program listens on %s, which the cluster needs: stop it, or run down if an earlier cluster's state was deleted by hand", p.Address)
 		}
 	}
 	return nil
 }
+
+// settle is how long a process that has just died may still hold its port.
+const settle = 3 * time.Second
 
 func (c cluster) ensurePackages(ctx context.Context, d progress.Detail) error {
 	if err := host.EnsureNode(ctx, c.Node, d); err != nil {

@@ -59,6 +59,8 @@ func observe(xr *structpb.Struct, composed map[string]*structpb.Struct) observat
 		state:         v1alpha1.State(text(xr, "status", "state")),
 		saidReplicas:  number(xr, "status", "replicas"),
 		saidAvailable: number(xr, "status", "availableReplicas"),
+		said:          field(xr, "status").GetStructValue(),
+		unresponsive:  conditionOf(xr, "Responsive").Status == "False",
 		deployment:    observeDeployment(composed[resourceDeployment]),
 		scaler:        observeScaler(composed[resourceAgentScaler]),
 		memory:        observeStore(composed[resourceVectorCollection], text(xr, "status", "memory", "firstReadyTime")),

@@ -110,6 +110,42 @@ func descendants(procs []process, roots []int) []int {
 	return found
 }
 
+// Strays are the processes whose program is below one directory and whose arguments mention another: a cluster's own, even
+// if every record of them is lost.
+func Strays(programs, mentioned string) ([]int, error) {
+	procs, err := processes()
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, p := range procs {
+		exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", p.pid))
+		if err != nil || !strings.HasPrefix(exe, programs+"/") {
+			continue
+		}
+		if slices.ContainsFunc(p.argv, func(arg string) bool { return strings.Contains(arg, mentioned+"/") }) {
+			pids = append(pids, p.pid)
+		}
+	}
+	return pids, nil
+}
+
+// KillStrays ends them by force.
+func KillStrays(programs, mentioned string) error {
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		pids, err := Strays(programs, mentioned)
+		if err != nil || len(pids) == 0 {
+			return err
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("cannot end processes %v: they do not die", pids)
+		}
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // It may have ended meanwhile.
+		}
+	}
+}
+
 // OtherKubelet is the id of a kubelet that runs on this machine and is not the given one, else 0. Two of them would fight
 // over cgroups and iptables.
 func OtherKubelet(ours int) int {

@@ -134,19 +134,19 @@ func TestMountPoints(t *testing.T) {
 	}
 }
 
-func TestPortFree(t *testing.T) {
+func TestPortFreeWithin(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr := l.Addr().String()
-	if PortFree(addr) {
-		t.Errorf("PortFree(%s): want false while it is listened on", addr)
+	if PortFreeWithin(addr, 0) {
+		t.Errorf("PortFreeWithin(%s): want false while it is listened on", addr)
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if !PortFree(addr) {
-		t.Errorf("PortFree(%s): want true once it is not", addr)
+	if !PortFreeWithin(addr, 0) {
+		t.Errorf("PortFreeWithin(%s): want true once it is not", addr)
 	}
 }

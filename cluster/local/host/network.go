@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Chains of our own, so that they can be told from others' and removed.
@@ -103,11 +104,14 @@ func Raise(settings []Sysctl) ([]string, error) {
 	return done, nil
 }
 
-// PortFree says whether a TCP port can be listened on at the address.
-func PortFree(addr string) bool {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return false
+// PortFreeWithin says whether a TCP port can be listened on at the address, now or within a limit.
+func PortFreeWithin(addr string, limit time.Duration) bool {
+	for end := time.Now().Add(limit); ; time.Sleep(50 * time.Millisecond) {
+		if l, err := net.Listen("tcp", addr); err == nil {
+			return l.Close() == nil
+		}
+		if time.Now().After(end) {
+			return false
+		}
 	}
-	return l.Close() == nil
 }

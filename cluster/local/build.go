@@ -52,20 +52,30 @@ func programNames(programs []builder.Program) []string {
 	return names
 }
 
-// build compiles what is not up to date, one after another: each compiler uses all cores by itself.
+// build compiles what is not up to date, one after another: each compiler uses all cores by itself. Meanwhile the modules of
+// the later ones are fetched.
 func (o Options) build(ctx context.Context, p *progress.Printer, programs []builder.Program) error {
 	dir, err := o.clusterDir()
 	if err != nil {
 		return err
 	}
 	b := builder.Builder{Cluster: dir, Bin: o.bin()}
+	var stale []builder.Program
 	for _, program := range programs {
-		if b.UpToDate(program) {
-			if o.Verbose {
-				p.Say("%s is up to date", program.Name)
-			}
-			continue
+		if !b.UpToDate(program) {
+			stale = append(stale, program)
+		} else if o.Verbose {
+			p.Say("%s is up to date", program.Name)
 		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		for _, program := range stale[min(1, len(stale)):] {
+			_ = b.Fetch(ctx, program) // Its build tries again, and tells.
+		}
+	}()
+	for _, program := range stale {
 		err := p.Step("build "+program.Name, func(d progress.Detail) error { return b.Build(ctx, program, d) })
 		if err != nil {
 			return err

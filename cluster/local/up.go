@@ -51,10 +51,10 @@ func (u upCmd) Run(ctx context.Context, o *Options) error {
 		return err
 	}
 	c := o.newCluster(facts)
-	if err := c.forgetLastBoot(); err != nil {
+	if err := c.checkPorts(); err != nil {
 		return err
 	}
-	if err := c.checkPorts(); err != nil {
+	if err := c.forgetLastBoot(); err != nil {
 		return err
 	}
 	steps := []step{

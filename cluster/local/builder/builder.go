@@ -119,6 +119,12 @@ func (b Builder) Build(ctx context.Context, p Program, detail progress.Detail) e
 	return nil
 }
 
+// Fetch downloads the modules that a program is compiled from.
+func (b Builder) Fetch(ctx context.Context, p Program) error {
+	_, err := b.countPackages(ctx, p)
+	return err
+}
+
 // compile runs the compiler and counts the packages that it names while it works.
 func (b Builder) compile(ctx context.Context, p Program, args []string, total int, detail progress.Detail) error {
 	cmd := b.goCommand(ctx, p, args...)

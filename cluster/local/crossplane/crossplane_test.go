@@ -29,6 +29,29 @@ func source(t *testing.T) Source {
 	return s
 }
 
+// object is what the test looks at in a manifest.
+type object struct {
+	Kind     string `json:"kind"`
+	Metadata struct {
+		Name string `json:"name"`
+	} `json:"metadata"`
+	Spec struct {
+		Template struct {
+			Spec struct {
+				HostNetwork bool   `json:"hostNetwork"`
+				DNSPolicy   string `json:"dnsPolicy"`
+				Containers  []struct {
+					Image string `json:"image"`
+					Ports []struct {
+						Name          string `json:"name"`
+						ContainerPort int    `json:"containerPort"`
+					} `json:"ports"`
+				} `json:"containers"`
+			} `json:"spec"`
+		} `json:"template"`
+	} `json:"spec"`
+}
+
 func TestManifests(t *testing.T) {
 	b, err := source(t).Manifests("127.0.0.1:5001/crossplane/crossplane", "v9.9.9", Ports{Webhooks: 1443, Metrics: 1080, Readiness: 1081})
 	if err != nil {
@@ -43,27 +66,7 @@ func TestManifests(t *testing.T) {
 	got := map[string]deployment{}
 	kinds := map[string]int{}
 	for doc := range strings.SplitSeq(string(b), "\n---\n") {
-		var o struct {
-			Kind     string `json:"kind"`
-			Metadata struct {
-				Name string `json:"name"`
-			} `json:"metadata"`
-			Spec struct {
-				Template struct {
-					Spec struct {
-						HostNetwork bool   `json:"hostNetwork"`
-						DNSPolicy   string `json:"dnsPolicy"`
-						Containers  []struct {
-							Image string `json:"image"`
-							Ports []struct {
-								Name          string `json:"name"`
-								ContainerPort int    `json:"containerPort"`
-							} `json:"ports"`
-						} `json:"containers"`
-					} `json:"spec"`
-				} `json:"template"`
-			} `json:"spec"`
-		}
+		var o object
 		if err := yaml.Unmarshal([]byte(doc), &o); err != nil {
 			t.Fatalf("%v:\n%s", err, doc)
 		}

@@ -24,12 +24,18 @@ func chat(rw http.ResponseWriter, r *http.Request, req *request) {
 	}
 
 	chunk := func(choices []map[string]any) map[string]any {
-		return map[string]any{"id": req.id("chatcmpl"), "object": "chat.completion.chunk", "created": time.Now().Unix(), "model": req.Model, "choices": choices}
+		c := map[string]any{"id": req.id("chatcmpl"), "object": "chat.completion.chunk", "created": time.Now().Unix(), "model": req.Model, "choices": choices}
+		if req.StreamOptions.IncludeUsage {
+			c["usage"] = nil
+		}
+
+		return c
 	}
 	s := newStream(rw, r, req.trouble)
+	s.send("", chunk([]map[string]any{{"index": 0, "delta": map[string]string{"role": "assistant", "content": ""}, "finish_reason": nil}}))
 
 	for _, w := range strings.SplitAfter(text, " ") {
-		s.send("", chunk([]map[string]any{{"index": 0, "delta": map[string]string{"content": w}}}))
+		s.send("", chunk([]map[string]any{{"index": 0, "delta": map[string]string{"content": w}, "finish_reason": nil}}))
 	}
 
 	s.send("", chunk([]map[string]any{{"index": 0, "delta": map[string]string{}, "finish_reason": "stop"}}))

@@ -9,13 +9,17 @@
 //	X-Model-Cut: 3         end the connection in the middle of a stream, after so many chunks
 //
 // or, where an agent does not pass headers on, with words in its last message: "[delay 2s]", "[pace 50ms]", "[error 429]",
-// "[cut 3]".
+// "[cut 3]". A request to a model whose name is such a trouble, like "error-429" or "delay-2s", asks for it too.
+//
+// The environment says the rest: MODEL_LISTEN (":8080"), MODEL_DELAY (before each answer), MODEL_API_KEY (refuse requests
+// without it).
 package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -40,19 +44,42 @@ func main() {
 		os.Exit(1) //nolint:gocritic // Nothing is open yet.
 	}
 
-	srv := &http.Server{Addr: listen, Handler: newServer(os.Getenv("MODEL_API_KEY"), delay), ReadHeaderTimeout: 10 * time.Second}
-	context.AfterFunc(ctx, func() {
-		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-
-		_ = srv.Shutdown(late)
-	})
-	log.Info("the model server answers", "listen", listen)
-
-	if err := srv.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+	if err := run(ctx, listen, newServer(os.Getenv("MODEL_API_KEY"), delay), log); err != nil {
 		log.Error(err.Error())
 		os.Exit(1)
 	}
+}
+
+// run serves until the context is done, and then lets open answers end for a while.
+func run(ctx context.Context, listen string, h http.Handler, log *slog.Logger) error {
+	lis, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s: %w", listen, err)
+	}
+
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	served := make(chan error, 1)
+
+	go func() { served <- srv.Serve(lis) }()
+
+	log.Info("the model server answers", "listen", lis.Addr().String())
+
+	select {
+	case err := <-served:
+		return fmt.Errorf("cannot serve: %w", err)
+	case <-ctx.Done():
+	}
+
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+
+	if srv.Shutdown(late) != nil {
+		_ = srv.Close()
+	}
+
+	<-served
+
+	return nil
 }
 
 func or(s, def string) string {

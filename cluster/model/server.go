@@ -24,7 +24,9 @@ type server struct {
 func newServer(key string, delay time.Duration) http.Handler {
 	s := &server{key: key, delay: delay}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(rw http.ResponseWriter, _ *http.Request) { answer(rw, http.StatusOK, map[string]string{"status": "ok"}) })
+	mux.HandleFunc("GET /healthz", func(rw http.ResponseWriter, _ *http.Request) {
+		answer(rw, http.StatusOK, map[string]string{"status": "ok"})
+	})
 
 	for _, base := range []string{"", "/v1"} {
 		mux.Handle("POST "+base+"/chat/completions", s.guard(chat))
@@ -78,7 +80,7 @@ func (s *server) guard(h func(http.ResponseWriter, *http.Request, *request)) htt
 			}
 		}
 
-		req.trouble = asked(r.Header, req.last())
+		req.trouble = asked(r.Header, req.Model, req.last())
 
 		if !pause(r, s.delay+req.trouble.delay) {
 			return
@@ -98,12 +100,15 @@ func (s *server) guard(h func(http.ResponseWriter, *http.Request, *request)) htt
 	})
 }
 
-var words = regexp.MustCompile(`\[(delay|pace|error|cut) ([0-9a-z.]+)\]`)
+var (
+	inWords = regexp.MustCompile(`\[(delay|pace|error|cut) ([0-9a-z.]+)\]`)
+	inName  = regexp.MustCompile(`^(delay|pace|error|cut)-([0-9a-z.]+)$`)
+)
 
 // asked reads the trouble a request asks for. What cannot be read is no trouble.
-func asked(h http.Header, text string) trouble {
+func asked(h http.Header, model, text string) trouble {
 	want := map[string]string{"delay": h.Get("X-Model-Delay"), "pace": h.Get("X-Model-Pace"), "error": h.Get("X-Model-Error"), "cut": h.Get("X-Model-Cut")}
-	for _, m := range words.FindAllStringSubmatch(text, -1) {
+	for _, m := range append(inName.FindAllStringSubmatch(model, -1), inWords.FindAllStringSubmatch(text, -1)...) {
 		want[m[1]] = m[2]
 	}
 

@@ -5,69 +5,116 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-const (
-	maxBody         = 1 << 20
-	defaultPageSize = 50
-	maxPageSize     = 100
-)
+const maxBody = 1 << 20
 
 // handler composes all the agent serves.
-func handler(w *workshop) http.Handler {
+func handler(w *workshop, url string) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /.well-known/agent-card.json", http.HandlerFunc(card))
-	mux.Handle("POST /message:send", send(w))
-	mux.Handle("GET /tasks", list(w))
-	mux.Handle("GET /tasks/{id}", get(w))
-	// A wildcard is a whole segment, so the verb is cut off by hand.
-	mux.Handle("POST /tasks/{id}", cancelTask(w))
+	mux.Handle("GET /.well-known/agent-card.json", card(url))
+	mux.Handle("POST /message:send", version(send(w)))
+	mux.Handle("GET /tasks", version(list(w)))
+	// A wildcard is a whole segment, so a verb after the id is cut off by hand.
+	mux.Handle("GET /tasks/{id}", version(get(w)))
+	mux.Handle("POST /tasks/{id}", version(cancelTask(w)))
 	mux.Handle("GET /healthz", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 		answer(rw, http.StatusOK, map[string]string{"status": "ok"})
 	}))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics(w), promhttp.HandlerOpts{}))
 
+	// What the card says the agent cannot do.
+	for _, path := range []string{"POST /message:stream", "GET /extendedAgentCard"} {
+		mux.Handle(path, version(http.HandlerFunc(unsupported)))
+	}
+
+	push := func(rw http.ResponseWriter, _ *http.Request) { refuseFor(rw, errNoPush) }
+	mux.HandleFunc("/tasks/{id}/pushNotificationConfigs", push)
+	mux.HandleFunc("/tasks/{id}/pushNotificationConfigs/{config}", push)
+
 	return mux
 }
 
-func card(rw http.ResponseWriter, r *http.Request) {
-	answer(rw, http.StatusOK, map[string]any{
-		"name": "reference-agent", "description": "Answers through a language model and remembers conversations.", "version": "1.0.0",
-		"supportedInterfaces": []map[string]string{{"url": "http://" + r.Host, "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0"}},
-		"capabilities":        map[string]bool{"streaming": false, "pushNotifications": false},
-		"defaultInputModes":   []string{"text/plain"}, "defaultOutputModes": []string{"text/plain"},
-		"skills": []map[string]any{{"id": "answer", "name": "Answer", "description": "Answers a request in words.", "tags": []string{"text"}}},
+// version refuses clients that speak another major version of A2A, and takes those that do not say.
+func version(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if v := r.Header.Get("A2A-Version"); v != "" && v != "1" && !strings.HasPrefix(v, "1.") {
+			refuseFor(rw, errVersion)
+
+			return
+		}
+
+		next.ServeHTTP(rw, r)
 	})
 }
 
-// send takes a task on. It answers when the task is finished, or at once where the client asks for that.
+func card(url string) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		at := url
+		if at == "" {
+			at = "http://" + r.Host
+		}
+
+		answer(rw, http.StatusOK, map[string]any{
+			"name": "reference-agent", "description": "Answers through a language model and remembers conversations.", "version": "1.0.0",
+			"supportedInterfaces": []map[string]string{{"url": at, "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0"}},
+			"capabilities":        map[string]bool{"streaming": false, "pushNotifications": false},
+			"defaultInputModes":   []string{"text/plain"}, "defaultOutputModes": []string{"text/plain"},
+			"skills": []map[string]any{{"id": "answer", "name": "Answer", "description": "Answers a request in words.", "tags": []string{"text"}}},
+		})
+	})
+}
+
+// A sendRequest is what a client sends with a message.
+type sendRequest struct {
+	Message       message `json:"message"`
+	Configuration struct {
+		ReturnImmediately bool `json:"returnImmediately"`
+		HistoryLength     *int `json:"historyLength"`
+	} `json:"configuration"`
+}
+
+// readSend reads and checks a message. Its errors are for refuseFor.
+func readSend(rw http.ResponseWriter, r *http.Request, w *workshop) (sendRequest, error) {
+	var req sendRequest
+
+	err := json.NewDecoder(http.MaxBytesReader(rw, r.Body, maxBody)).Decode(&req)
+
+	switch m := req.Message; {
+	case errors.Is(err, errNotText):
+		return req, errNotText
+	case err != nil:
+		return req, invalid("cannot read the request: %v", err)
+	case m.MessageID == "":
+		return req, invalid("message.messageId is required")
+	case m.Role != roleUser:
+		return req, invalid("message.role is %q and must be %s", m.Role, roleUser)
+	case m.text() == "":
+		return req, invalid("message.parts has no text")
+	case req.Configuration.HistoryLength != nil && *req.Configuration.HistoryLength < 0:
+		return req, invalid("configuration.historyLength must be a number from 0")
+	case m.TaskID != "":
+		// A task of this agent is one request and one answer; what goes on is the conversation.
+		if _, err := w.get(m.TaskID); err != nil {
+			return req, err
+		}
+
+		return req, errOneShot
+	}
+
+	return req, nil
+}
+
+// send takes a task on. It answers when the task has ended, or at once where the client asks for that.
 func send(w *workshop) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		var req struct {
-			Message       message `json:"message"`
-			Configuration struct {
-				ReturnImmediately bool `json:"returnImmediately"`
-			} `json:"configuration"`
-		}
-		if err := json.NewDecoder(http.MaxBytesReader(rw, r.Body, maxBody)).Decode(&req); err != nil {
-			refuse(rw, http.StatusBadRequest, "INVALID_ARGUMENT", "", fmt.Sprintf("cannot read the request: %v", err))
-
-			return
-		}
-
-		if req.Message.text() == "" || req.Message.Role != roleUser {
-			refuse(rw, http.StatusBadRequest, "INVALID_ARGUMENT", "", "message must have the role ROLE_USER and a part with text")
-
-			return
-		}
-
-		if req.Message.TaskID != "" {
-			refuse(rw, http.StatusBadRequest, "FAILED_PRECONDITION", "UNSUPPORTED_OPERATION", "this agent does not continue a task: send a new message with the same contextId")
+		req, err := readSend(rw, r, w)
+		if err != nil {
+			refuseFor(rw, err)
 
 			return
 		}
@@ -80,12 +127,7 @@ func send(w *workshop) http.Handler {
 		}
 
 		if !req.Configuration.ReturnImmediately {
-			select {
-			case <-e.done:
-			case <-w.ctx.Done():
-			case <-r.Context().Done():
-				return
-			}
+			w.wait(r.Context(), e)
 		}
 
 		t, err := w.get(e.task.ID)
@@ -95,28 +137,42 @@ func send(w *workshop) http.Handler {
 			return
 		}
 
-		answer(rw, http.StatusOK, map[string]any{"task": t})
+		answer(rw, http.StatusOK, map[string]any{"task": t.withHistory(req.Configuration.HistoryLength)})
 	})
 }
 
 func get(w *workshop) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		t, err := w.get(r.PathValue("id"))
+		id, verb, _ := strings.Cut(r.PathValue("id"), ":")
+		if verb != "" {
+			unsupported(rw, r)
+
+			return
+		}
+
+		t, err := w.get(id)
 		if err != nil {
 			refuseFor(rw, err)
 
 			return
 		}
 
-		answer(rw, http.StatusOK, t)
+		n, err := optionalInt(r.URL.Query().Get("historyLength"))
+		if err != nil {
+			refuseFor(rw, invalid("historyLength must be a number from 0"))
+
+			return
+		}
+
+		answer(rw, http.StatusOK, t.withHistory(n))
 	})
 }
 
 func cancelTask(w *workshop) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		id, ok := strings.CutSuffix(r.PathValue("id"), ":cancel")
-		if !ok {
-			refuse(rw, http.StatusNotFound, "NOT_FOUND", "", "a task can only be canceled: POST /tasks/{id}:cancel")
+		id, verb, _ := strings.Cut(r.PathValue("id"), ":")
+		if verb != "cancel" {
+			unsupported(rw, r)
 
 			return
 		}
@@ -132,71 +188,8 @@ func cancelTask(w *workshop) http.Handler {
 	})
 }
 
-// list pages through the tasks, newest first. A page token is the number of tasks before it.
-func list(w *workshop) http.Handler {
-	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		q := r.URL.Query()
-
-		size, err := number(q.Get("pageSize"), defaultPageSize)
-		if err != nil || size < 1 || size > maxPageSize {
-			refuse(rw, http.StatusBadRequest, "INVALID_ARGUMENT", "", fmt.Sprintf("pageSize must be 1 to %d", maxPageSize))
-
-			return
-		}
-
-		from, err := number(q.Get("pageToken"), 0)
-		if err != nil || from < 0 {
-			refuse(rw, http.StatusBadRequest, "INVALID_ARGUMENT", "", "pageToken is not one that this agent gave")
-
-			return
-		}
-
-		all := w.list(func(t task) bool {
-			return (q.Get("status") == "" || t.Status.State == q.Get("status")) && (q.Get("contextId") == "" || t.ContextID == q.Get("contextId"))
-		})
-		from = min(from, len(all))
-		to := min(from+size, len(all))
-		next := ""
-
-		if to < len(all) {
-			next = strconv.Itoa(to)
-		}
-
-		answer(rw, http.StatusOK, map[string]any{"tasks": all[from:to], "nextPageToken": next, "pageSize": size, "totalSize": len(all)})
-	})
-}
-
-func number(s string, def int) (int, error) {
-	if s == "" {
-		return def, nil
-	}
-
-	return strconv.Atoi(s)
-}
-
-// refuseFor answers an error of the workshop.
-func refuseFor(rw http.ResponseWriter, err error) {
-	switch {
-	case errors.Is(err, errNotFound):
-		refuse(rw, http.StatusNotFound, "NOT_FOUND", "TASK_NOT_FOUND", err.Error())
-	case errors.Is(err, errFinished):
-		refuse(rw, http.StatusBadRequest, "FAILED_PRECONDITION", "TASK_NOT_CANCELABLE", err.Error())
-	case errors.Is(err, errBusy), errors.Is(err, errDraining):
-		rw.Header().Set("Retry-After", "1")
-		refuse(rw, http.StatusServiceUnavailable, "UNAVAILABLE", "", err.Error())
-	default:
-		refuse(rw, http.StatusInternalServerError, "INTERNAL", "", err.Error())
-	}
-}
-
-// refuse answers an error in the form of A2A's HTTP binding: a google.rpc.Status, with A2A's own reason where it has one.
-func refuse(rw http.ResponseWriter, code int, status, reason, msg string) {
-	e := map[string]any{"code": code, "status": status, "message": msg}
-	if reason != "" {
-		e["details"] = []map[string]string{{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "a2a-protocol.org"}}
-	}
-
-	answer(rw, code, map[string]any{"error": e})
+func unsupported(rw http.ResponseWriter, r *http.Request) {
+	refuseFor(rw, fmt.Errorf("%w: %s %s", errUnsupported, r.Method, r.URL.Path))
 }
 
 func answer(rw http.ResponseWriter, code int, body any) {
@@ -212,9 +205,9 @@ func metrics(w *workshop) *prometheus.Registry {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(f()) }))
 	}
 	gauge("agent_queue_depth", "Unfinished tasks, waiting and running.", w.unfinished)
-	gauge("agent_tasks_running", "Tasks that are being worked on.", func() int { return w.count(stateWorking) })
+	gauge("agent_tasks_running", "Tasks that are being worked on.", w.running)
 	gauge("agent_sessions", "Conversations that are kept.", w.store.sessions)
-	reg.MustRegister(w.finished)
+	reg.MustRegister(w.outcomes)
 
 	return reg
 }

@@ -16,6 +16,9 @@ import (
 	"time"
 )
 
+// shutdownTimeout bounds the time to send the last answers.
+const shutdownTimeout = 5 * time.Second
+
 // config is the agent's environment. Everything has a default but the model.
 type config struct {
 	listen       string
@@ -24,10 +27,13 @@ type config struct {
 	modelKey     string
 	model        string
 	instructions string
-	// concurrency is the number of tasks worked on at once; queue the number that may wait.
-	concurrency, queue int
-	// drain bounds how long running tasks may take once the agent is told to end.
-	drain time.Duration
+	// url is where clients reach the agent; empty for wherever they asked for its card.
+	url string
+	// concurrency is the number of tasks worked on at once; queue the number that may wait; keep the number of finished
+	// ones that can still be asked for.
+	concurrency, queue, keep int
+	// drain bounds how long running tasks may take once the agent is told to end; patience one answer of the model.
+	drain, patience time.Duration
 }
 
 func fromEnv(getenv func(string) string) (config, error) {
@@ -45,35 +51,40 @@ func fromEnv(getenv func(string) string) (config, error) {
 		modelKey:     get("OPENAI_API_KEY", ""),
 		model:        get("OPENAI_MODEL", "gpt-4"),
 		instructions: get("AGENT_INSTRUCTIONS", "You are a helpful agent."),
+		url:          get("AGENT_URL", ""),
 	}
 
 	if c.modelURL == "" {
 		return c, errors.New("OPENAI_BASE_URL is not set: name the model server")
 	}
 
-	var err error
-	if c.concurrency, err = positive("AGENT_CONCURRENCY", get("AGENT_CONCURRENCY", "1")); err != nil {
-		return c, err
+	var errs []error
+
+	number := func(into *int, name, def string) {
+		n, err := strconv.Atoi(get(name, def))
+		if err != nil || n < 1 {
+			errs = append(errs, fmt.Errorf("%s is %q and must be a number from 1", name, get(name, def)))
+		}
+
+		*into = n
 	}
+	number(&c.concurrency, "AGENT_CONCURRENCY", "1")
+	number(&c.queue, "AGENT_QUEUE", "64")
+	number(&c.keep, "AGENT_KEEP", "1000")
 
-	if c.queue, err = positive("AGENT_QUEUE", get("AGENT_QUEUE", "64")); err != nil {
-		return c, err
+	duration := func(into *time.Duration, name, def string) {
+		d, err := time.ParseDuration(get(name, def))
+		if err != nil || d <= 0 {
+			errs = append(errs, fmt.Errorf("%s is %q and must be a duration such as %s", name, get(name, def), def))
+		}
+
+		*into = d
 	}
+	// Less than the pod's grace period of 5 minutes, so that what is not finished then is given up in good order.
+	duration(&c.drain, "AGENT_DRAIN", "4m")
+	duration(&c.patience, "AGENT_MODEL_PATIENCE", "10m")
 
-	if c.drain, err = time.ParseDuration(get("AGENT_DRAIN", "4m")); err != nil {
-		return c, fmt.Errorf("AGENT_DRAIN is not a duration such as 4m: %w", err)
-	}
-
-	return c, nil
-}
-
-func positive(name, s string) (int, error) {
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 {
-		return 0, fmt.Errorf("%s is %q and must be a number from 1", name, s)
-	}
-
-	return n, nil
+	return c, errors.Join(errs...)
 }
 
 func main() {
@@ -111,7 +122,7 @@ func run(ctx context.Context, c config, log *slog.Logger) error {
 		return fmt.Errorf("cannot listen on %s: %w", c.listen, err)
 	}
 
-	srv := &http.Server{Handler: handler(w), ReadHeaderTimeout: 10 * time.Second}
+	srv := &http.Server{Handler: handler(w, c.url), ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 
 	go func() { served <- srv.Serve(lis) }()
@@ -130,8 +141,12 @@ func run(ctx context.Context, c config, log *slog.Logger) error {
 	defer cancel()
 
 	w.drain(late)
-	// Whoever waits for an answer has it by now, or is told that the agent went away.
-	if err := srv.Shutdown(late); err != nil {
+
+	// Whoever waits for an answer has one now, or the task as it is; it only has to be sent.
+	soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+
+	if err := srv.Shutdown(soon); err != nil {
 		_ = srv.Close()
 	}
 

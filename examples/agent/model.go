@@ -3,9 +3,8 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,26 +16,28 @@ import (
 	"time"
 )
 
-// attempts bounds how often a model is asked anew; between two of them lies a second, doubled each time, or what the
-// model asked for, at most maxWait.
-const (
-	attempts = 5
-	maxWait  = 30 * time.Second
-)
+// attempts bounds how often a model is asked anew.
+const attempts = 5
 
 // A model answers conversations over the OpenAI chat completions protocol, read as a stream.
 type model struct {
 	url, key, name string
 	client         *http.Client
-	// firstWait is the wait before the second attempt.
-	firstWait time.Duration
+	// firstWait is the wait before the second attempt. It is doubled for each one after, or is what the model asked for,
+	// and is never longer than maxWait.
+	firstWait, maxWait time.Duration
+	// patience bounds one attempt: a model that says nothing for ever would hold a task for ever.
+	patience time.Duration
 }
 
 func newModel(c config) *model {
-	return &model{url: strings.TrimSuffix(c.modelURL, "/") + "/chat/completions", key: c.modelKey, name: c.model, client: &http.Client{}, firstWait: time.Second}
+	return &model{
+		url: strings.TrimSuffix(c.modelURL, "/") + "/chat/completions", key: c.modelKey, name: c.model, client: &http.Client{},
+		firstWait: time.Second, maxWait: 30 * time.Second, patience: c.patience,
+	}
 }
 
-// errRetry is an answer after which the same request may do better later.
+// An errRetry is a failure after which the same request may do better later.
 type errRetry struct {
 	after time.Duration
 	err   error
@@ -44,15 +45,22 @@ type errRetry struct {
 
 func (e *errRetry) Error() string { return e.err.Error() }
 
+func (e *errRetry) Unwrap() error { return e.err }
+
 // ask returns the model's answer to a conversation.
 func (m *model) ask(ctx context.Context, turns []turn) (string, error) {
+	body, err := json.Marshal(chatRequest(m.name, turns))
+	if err != nil {
+		return "", fmt.Errorf("cannot write the request: %w", err)
+	}
+
 	wait := m.firstWait
 
 	for n := 1; ; n++ {
-		answer, err := m.once(ctx, turns)
+		answer, err := m.once(ctx, body)
 
 		var again *errRetry
-		if err == nil || !errors.As(err, &again) || n == attempts {
+		if !errors.As(err, &again) || n == attempts {
 			return answer, err
 		}
 
@@ -62,22 +70,39 @@ func (m *model) ask(ctx context.Context, turns []turn) (string, error) {
 		select {
 		case <-ctx.Done():
 			return "", ctx.Err()
-		case <-time.After(min(pause, maxWait)):
+		case <-time.After(min(pause, m.maxWait)):
 		}
 
 		wait *= 2
 	}
 }
 
-func (m *model) once(ctx context.Context, turns []turn) (string, error) {
-	body, err := json.Marshal(map[string]any{"model": m.name, "messages": turns, "stream": true})
-	if err != nil {
-		return "", err
+func chatRequest(name string, turns []turn) any {
+	type said struct {
+		Role    string `json:"role"`
+		Content string `json:"content"`
 	}
+
+	messages := make([]said, 0, len(turns))
+	for _, t := range turns {
+		messages = append(messages, said{t.Role, t.Content})
+	}
+
+	return struct {
+		Model    string `json:"model"`
+		Messages []said `json:"messages"`
+		Stream   bool   `json:"stream"`
+	}{name, messages, true}
+}
+
+// once asks the model once.
+func (m *model) once(ctx context.Context, body []byte) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.patience)
+	defer cancel()
 
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.url, bytes.NewReader(body))
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("cannot ask the model: %w", err)
 	}
 
 	req.Header.Set("Content-Type", "application/json")
@@ -92,20 +117,31 @@ func (m *model) once(ctx context.Context, turns []turn) (string, error) {
 	}
 	defer rsp.Body.Close() //nolint:errcheck // Read to its end, or given up.
 
-	if rsp.StatusCode != http.StatusOK {
-		b, _ := io.ReadAll(io.LimitReader(rsp.Body, 1<<10))
-		err := fmt.Errorf("the model answered %s: %s", rsp.Status, strings.TrimSpace(string(b)))
-
-		if rsp.StatusCode == http.StatusTooManyRequests || rsp.StatusCode >= http.StatusInternalServerError {
-			after, _ := strconv.Atoi(rsp.Header.Get("Retry-After"))
-
-			return "", &errRetry{after: time.Duration(after) * time.Second, err: err}
-		}
-
-		return "", err
+	if rsp.StatusCode == http.StatusOK {
+		return readStream(rsp.Body)
 	}
 
-	return readStream(rsp.Body)
+	b, _ := io.ReadAll(io.LimitReader(rsp.Body, 1<<10))
+	err = fmt.Errorf("the model answered %s: %s", rsp.Status, strings.TrimSpace(string(b)))
+
+	if rsp.StatusCode == http.StatusTooManyRequests || rsp.StatusCode >= http.StatusInternalServerError {
+		return "", &errRetry{after: retryAfter(rsp.Header.Get("Retry-After"), time.Now()), err: err}
+	}
+
+	return "", err
+}
+
+// retryAfter reads the header of that name: seconds or a date.
+func retryAfter(s string, now time.Time) time.Duration {
+	if n, err := strconv.Atoi(s); err == nil {
+		return time.Duration(n) * time.Second
+	}
+
+	if at, err := http.ParseTime(s); err == nil {
+		return at.Sub(now)
+	}
+
+	return 0
 }
 
 // readStream puts a streamed answer together. A stream that ends without saying so was cut, and may be asked for anew.
@@ -116,24 +152,27 @@ func readStream(r io.Reader) (string, error) {
 	sc.Buffer(nil, 1<<20)
 
 	for sc.Scan() {
-		data, ok := strings.CutPrefix(sc.Text(), "data: ")
+		data, ok := strings.CutPrefix(sc.Text(), "data:")
 		if !ok {
 			continue
 		}
 
-		if data == "[DONE]" {
+		if data = strings.TrimSpace(data); data == "[DONE]" {
 			return out.String(), nil
 		}
 
 		var chunk struct {
 			Choices []struct {
-				Delta struct {
-					Content string `json:"content"`
-				} `json:"delta"`
-			} `json:"choices"`
+				Delta struct{ Content string }
+			}
+			Error json.RawMessage
 		}
 		if err := json.Unmarshal([]byte(data), &chunk); err != nil {
 			return "", fmt.Errorf("cannot read the model's answer: %w", err)
+		}
+
+		if len(chunk.Error) > 0 && string(chunk.Error) != "null" {
+			return "", &errRetry{err: fmt.Errorf("the model failed: %s", chunk.Error)}
 		}
 
 		for _, c := range chunk.Choices {
@@ -141,11 +180,5 @@ func readStream(r io.Reader) (string, error) {
 		}
 	}
 
-	return "", &errRetry{err: fmt.Errorf("the model's answer was cut: %w", errors.Join(sc.Err(), io.ErrUnexpectedEOF))}
-}
-
-func digest(s string) string {
-	sum := sha256.Sum256([]byte(s))
-
-	return hex.EncodeToString(sum[:])
+	return "", &errRetry{err: fmt.Errorf("the model's answer was cut: %w", cmp.Or(sc.Err(), io.ErrUnexpectedEOF))}
 }

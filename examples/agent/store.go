@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,10 +12,11 @@ import (
 	"strings"
 )
 
-// A turn is what was said once in a conversation.
+// A turn is what was said once in a conversation, and in which task.
 type turn struct {
 	Role    string `json:"role"`
 	Content string `json:"content"`
+	Task    string `json:"task,omitempty"`
 }
 
 // A store keeps tasks and sessions as files, one each, so that a copy of the directory is a copy of the agent's mind. A
@@ -26,6 +29,14 @@ func openStore(dir string) (*store, error) {
 	for _, d := range []string{"tasks", "sessions"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
 			return nil, fmt.Errorf("cannot use the state directory: %w", err)
+		}
+
+		// What an agent was writing when it was killed.
+		left, _ := filepath.Glob(filepath.Join(dir, d, ".new-*"))
+		for _, f := range left {
+			if err := os.Remove(f); err != nil {
+				return nil, fmt.Errorf("cannot tidy the state directory: %w", err)
+			}
 		}
 	}
 
@@ -55,6 +66,10 @@ func (s *store) tasks() ([]task, error) {
 
 func (s *store) saveTask(t task) error {
 	return write(filepath.Join(s.dir, "tasks", fileName(t.ID)), t)
+}
+
+func (s *store) deleteTask(id string) error {
+	return os.Remove(filepath.Join(s.dir, "tasks", fileName(id)))
 }
 
 // session returns what was said in a conversation; nothing in one that is new.
@@ -87,11 +102,14 @@ func fileName(id string) string {
 
 		return -1
 	}, id)
-	if safe == id && len(id) <= 128 {
+	if safe == id && id != "" && len(id) <= 128 {
 		return id + ".json"
 	}
 
-	return digest(id) + ".json"
+	sum := sha256.Sum256([]byte(id))
+
+	// An id that is used as it is has no dot, so it cannot be taken for another's digest.
+	return "sha256." + hex.EncodeToString(sum[:]) + ".json"
 }
 
 func read(file string, into any) error {
@@ -139,5 +157,9 @@ func syncDir(dir string) error {
 		return fmt.Errorf("cannot save: %w", err)
 	}
 
-	return errors.Join(d.Sync(), d.Close())
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("cannot save: %w", err)
+	}
+
+	return nil
 }

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"crypto/rand"
-	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"strings"
 	"time"
 )
 
@@ -14,6 +17,12 @@ const (
 	stateFailed    = "TASK_STATE_FAILED"
 	stateCanceled  = "TASK_STATE_CANCELED"
 )
+
+// states are all that a task of this agent can be in.
+var states = []string{stateSubmitted, stateWorking, stateCompleted, stateFailed, stateCanceled}
+
+// outcomes are the ways a task can end, as the metrics call them.
+var outcomes = map[string]string{stateCompleted: "completed", stateFailed: "failed", stateCanceled: "canceled"}
 
 const (
 	roleUser  = "ROLE_USER"
@@ -54,28 +63,43 @@ type (
 	}
 )
 
+var errNotText = errors.New("this agent reads text only")
+
+// UnmarshalJSON refuses parts that hold anything but text.
+func (p *part) UnmarshalJSON(b []byte) error {
+	var in struct{ Text *string }
+	if err := json.Unmarshal(b, &in); err != nil {
+		return err
+	}
+
+	if in.Text == nil {
+		return errNotText
+	}
+
+	p.Text = *in.Text
+
+	return nil
+}
+
 // finished says whether a task will not change any more.
-func (t task) finished() bool {
-	return t.Status.State == stateCompleted || t.Status.State == stateFailed || t.Status.State == stateCanceled
+func (t task) finished() bool { return outcomes[t.Status.State] != "" }
+
+// compare orders tasks by their last change.
+func compare(a, b task) int {
+	return cmp.Or(a.Status.Timestamp.Compare(b.Status.Timestamp), strings.Compare(a.ID, b.ID))
 }
 
 // text returns what a message says.
 func (m message) text() string {
-	var s string
+	var s strings.Builder
 	for _, p := range m.Parts {
-		s += p.Text
+		s.WriteString(p.Text)
 	}
 
-	return s
+	return s.String()
 }
 
 // now is the time as A2A wants it: UTC, to the millisecond.
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
-func newID() string {
-	var b [16]byte
-	// crypto/rand does not fail.
-	_, _ = rand.Read(b[:])
-
-	return hex.EncodeToString(b[:])
-}
+func newID() string { return strings.ToLower(rand.Text()) }

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -21,29 +19,36 @@ var (
 )
 
 // A workshop is where tasks are worked on: a bounded queue and a few workers. A task is on disk before it is accepted and
-// after each change, so that whoever kills the agent only delays it.
+// when it has ended, so that whoever kills the agent only delays it.
 type workshop struct {
-	store        *store
-	model        *model
+	store *store
+	model *model
+	log   *slog.Logger
+	// queue is the number of tasks that may wait; keep the number of finished ones that can still be asked for.
+	queue, keep  int
 	instructions string
-	log          *slog.Logger
 
 	// ctx ends the work; only drain cancels it.
 	ctx    context.Context //nolint:containedctx // It is the workers' life.
 	cancel context.CancelFunc
-	queue  chan string
 	wg     sync.WaitGroup
+	// stopping is closed when a drain begins.
+	stopping chan struct{}
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	// more is signaled when a worker may find something to do, or nothing ever more.
+	more     *sync.Cond
 	draining bool
 	tasks    map[string]*entry
-	// sessions are locked one by one: two tasks of a conversation take turns.
-	sessions map[string]*sync.Mutex
-
-	finished *prometheus.CounterVec
+	waiting  []*entry
+	// busy are the conversations that are worked on: two tasks of one take turns, in the order in which they came.
+	busy map[string]bool
+	// finished are the ids of the tasks that have ended, the oldest first.
+	finished []string
+	outcomes *prometheus.CounterVec
 }
 
-// An entry is a task that is known. done is closed when it is finished.
+// An entry is a task that is known. done is closed when it has ended.
 type entry struct {
 	task   task
 	done   chan struct{}
@@ -59,13 +64,12 @@ func newWorkshop(c config, s *store, log *slog.Logger) (*workshop, error) {
 
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &workshop{
-		store: s, model: newModel(c), instructions: c.instructions, log: log,
-		ctx: ctx, cancel: cancel,
-		// What was unfinished must fit beside what may wait.
-		queue: make(chan string, c.queue+len(kept)),
-		tasks: map[string]*entry{}, sessions: map[string]*sync.Mutex{},
-		finished: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "agent_tasks_total", Help: "Finished tasks by outcome."}, []string{"outcome"}),
+		store: s, model: newModel(c), log: log, queue: c.queue, keep: c.keep, instructions: c.instructions,
+		ctx: ctx, cancel: cancel, stopping: make(chan struct{}),
+		tasks: map[string]*entry{}, busy: map[string]bool{},
+		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "agent_tasks_total", Help: "Tasks that have ended, by outcome."}, []string{"outcome"}),
 	}
+	w.more = sync.NewCond(&w.mu)
 
 	slices.SortFunc(kept, func(a, b task) int { return a.Status.Timestamp.Compare(b.Status.Timestamp) })
 
@@ -74,13 +78,12 @@ func newWorkshop(c config, s *store, log *slog.Logger) (*workshop, error) {
 		w.tasks[t.ID] = e
 
 		if t.finished() {
+			w.finished = append(w.finished, t.ID)
 			close(e.done)
-
-			continue
+		} else {
+			e.task.Status.State = stateSubmitted
+			w.waiting = append(w.waiting, e)
 		}
-
-		e.task.Status.State = stateSubmitted
-		w.queue <- t.ID
 	}
 
 	for range c.concurrency {
@@ -95,11 +98,10 @@ func (w *workshop) accept(m message) (*entry, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
-	if w.draining {
+	switch {
+	case w.draining:
 		return nil, errDraining
-	}
-
-	if len(w.queue) == cap(w.queue) {
+	case len(w.waiting) >= w.queue:
 		return nil, errBusy
 	}
 
@@ -118,133 +120,144 @@ func (w *workshop) accept(m message) (*entry, error) {
 	}
 
 	w.tasks[e.task.ID] = e
-	w.queue <- e.task.ID
+	w.waiting = append(w.waiting, e)
+	w.more.Signal()
 
 	return e, nil
 }
 
-// work takes tasks from the queue until the workshop is closed.
-func (w *workshop) work() {
-	for {
-		select {
-		case <-w.ctx.Done():
-			return
-		case id := <-w.queue:
-			if w.begin() {
-				w.do(id)
-			}
-		}
+// wait returns when a task has ended, or will not before the agent does.
+func (w *workshop) wait(ctx context.Context, e *entry) {
+	select {
+	case <-e.done:
+		return
+	case <-ctx.Done():
+		return
+	case <-w.stopping:
+	}
+
+	if t, err := w.get(e.task.ID); err != nil || t.Status.State != stateWorking {
+		return
+	}
+
+	select {
+	case <-e.done:
+	case <-ctx.Done():
+	case <-w.ctx.Done():
 	}
 }
 
-// begin says whether work may begin: a workshop that drains keeps what waits for next time.
-func (w *workshop) begin() bool {
+// work does one task after another until the workshop drains: what waits then is kept for next time.
+func (w *workshop) work() {
+	for {
+		e, t, ctx := w.next()
+		if e == nil {
+			return
+		}
+
+		answer, err := w.converse(ctx, t)
+		w.end(e, answer, err)
+	}
+}
+
+// next returns the oldest task whose conversation nobody works on, as soon as there is one.
+func (w *workshop) next() (*entry, task, context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
-	return !w.draining
-}
+	for !w.draining {
+		i := slices.IndexFunc(w.waiting, func(e *entry) bool { return !w.busy[e.task.ContextID] })
+		if i < 0 {
+			w.more.Wait()
 
-func (w *workshop) do(id string) {
-	ctx, cancel := context.WithCancel(w.ctx)
-	defer cancel()
+			continue
+		}
 
-	w.mu.Lock()
-	e := w.tasks[id]
+		e := w.waiting[i]
+		w.waiting = slices.Delete(w.waiting, i, i+1)
+		w.busy[e.task.ContextID] = true
+		e.task.Status = status{State: stateWorking, Timestamp: now()}
 
-	if e.task.finished() {
-		w.mu.Unlock()
+		ctx, cancel := context.WithCancel(w.ctx)
+		e.cancel = cancel
 
-		return
+		return e, e.task, ctx
 	}
 
-	e.cancel = cancel
-	e.task.Status = status{State: stateWorking, Timestamp: now()}
-	ask := e.task.History[0]
-	w.mu.Unlock()
-
-	answer, err := w.converse(ctx, e.task.ContextID, ask.text())
-
-	// Cut off by the end of the agent, not by its client: it stays unfinished and is taken up next time.
-	if w.ctx.Err() != nil {
-		return
-	}
-
-	w.finish(e, answer, err)
+	return nil, task{}, nil
 }
 
 // converse asks the model within a conversation, which is longer by two turns when it has answered.
-func (w *workshop) converse(ctx context.Context, session, ask string) (string, error) {
-	lock := w.lockOf(session)
-	lock.Lock()
-	defer lock.Unlock()
-
-	turns, err := w.store.session(session)
+func (w *workshop) converse(ctx context.Context, t task) (string, error) {
+	turns, err := w.store.session(t.ContextID)
 	if err != nil {
 		return "", err
+	}
+
+	// The agent ended between the answer and the end of its task: the answer is there, and is not asked for again.
+	if n := len(turns); n > 0 && turns[n-1].Task == t.ID {
+		return turns[n-1].Content, nil
 	}
 
 	if len(turns) == 0 {
 		turns = append(turns, turn{Role: "system", Content: w.instructions})
 	}
 
-	turns = append(turns, turn{Role: "user", Content: ask})
+	turns = append(turns, turn{Role: "user", Content: t.History[0].text(), Task: t.ID})
 
 	answer, err := w.model.ask(ctx, turns)
 	if err != nil {
 		return "", err
 	}
 
-	return answer, w.store.saveSession(session, append(turns, turn{Role: "assistant", Content: answer}))
+	return answer, w.store.saveSession(t.ContextID, append(turns, turn{Role: "assistant", Content: answer, Task: t.ID}))
 }
 
-func (w *workshop) lockOf(session string) *sync.Mutex {
+// end records how a task ended.
+func (w *workshop) end(e *entry, answer string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
-	l, ok := w.sessions[session]
-	if !ok {
-		l = &sync.Mutex{}
-		w.sessions[session] = l
-	}
+	e.cancel()
+	delete(w.busy, e.task.ContextID)
+	w.more.Broadcast()
 
-	return l
-}
-
-// finish records how a task ended.
-func (w *workshop) finish(e *entry, answer string, err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-
-	if e.task.finished() {
-		return
-	}
-
-	e.task.Status = status{State: stateCompleted, Timestamp: now()}
-	e.task.Artifacts = []artifact{{ArtifactID: "answer", Parts: []part{{Text: answer}}}}
-
-	if err != nil {
-		e.task.Artifacts = nil
-		e.task.Status = status{State: stateFailed, Timestamp: now(), Message: &message{
+	switch {
+	case e.task.finished():
+		// Canceled by its client in the meantime.
+	case err != nil && w.ctx.Err() != nil:
+		// Cut off by the end of the agent: on disk it is still unfinished, and is taken up next time.
+	case err != nil:
+		w.close(e, status{State: stateFailed, Timestamp: now(), Message: &message{
 			MessageID: newID(), ContextID: e.task.ContextID, TaskID: e.task.ID, Role: roleAgent, Parts: []part{{Text: err.Error()}},
-		}}
+		}})
+	default:
+		e.task.Artifacts = []artifact{{ArtifactID: "answer", Parts: []part{{Text: answer}}}}
+		w.close(e, status{State: stateCompleted, Timestamp: now()})
 	}
-
-	w.close(e)
 }
 
-// close makes the end of a task durable and known. The caller holds the lock.
-func (w *workshop) close(e *entry) {
+// close makes the end of a task durable and known, and forgets the oldest of those that ended. The caller holds the lock.
+func (w *workshop) close(e *entry, s status) {
+	e.task.Status = s
 	if err := w.store.saveTask(e.task); err != nil {
 		// It will be done again after a restart, which is better than lost.
-		w.log.Error("cannot keep a finished task", "error", err.Error())
+		w.log.Error("cannot keep the end of a task", "error", err.Error())
 	}
 
-	w.finished.WithLabelValues(e.task.Status.State).Inc()
+	w.outcomes.WithLabelValues(outcomes[s.State]).Inc()
 	close(e.done)
+
+	for w.finished = append(w.finished, e.task.ID); len(w.finished) > w.keep; w.finished = w.finished[1:] {
+		if err := w.store.deleteTask(w.finished[0]); err != nil {
+			w.log.Warn("cannot forget an old task", "error", err.Error())
+		}
+
+		delete(w.tasks, w.finished[0])
+	}
 }
 
-// stop cancels a task that is not finished.
+// stop cancels a task that has not ended.
 func (w *workshop) stop(id string) (task, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -255,15 +268,14 @@ func (w *workshop) stop(id string) (task, error) {
 	case !ok:
 		return task{}, errNotFound
 	case e.task.finished():
-		return e.task, errFinished
-	}
-
-	if e.cancel != nil {
+		return task{}, errFinished
+	case e.task.Status.State == stateWorking:
 		e.cancel()
+	default:
+		w.waiting = slices.DeleteFunc(w.waiting, func(o *entry) bool { return o == e })
 	}
 
-	e.task.Status = status{State: stateCanceled, Timestamp: now()}
-	w.close(e)
+	w.close(e, status{State: stateCanceled, Timestamp: now()})
 
 	return e.task, nil
 }
@@ -281,7 +293,7 @@ func (w *workshop) get(id string) (task, error) {
 	return e.task, nil
 }
 
-// list returns the tasks that match, newest first.
+// list returns the tasks that match, the last changed first.
 func (w *workshop) list(match func(task) bool) []task {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -294,42 +306,39 @@ func (w *workshop) list(match func(task) bool) []task {
 		}
 	}
 
-	slices.SortFunc(out, func(a, b task) int {
-		return -cmp.Or(a.Status.Timestamp.Compare(b.Status.Timestamp), cmp.Compare(a.ID, b.ID))
-	})
+	slices.SortFunc(out, func(a, b task) int { return compare(b, a) })
 
 	return out
 }
 
-func (w *workshop) count(states ...string) int {
-	return len(w.list(func(t task) bool { return slices.Contains(states, t.Status.State) }))
+// running returns the number of tasks that are worked on.
+func (w *workshop) running() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+
+	return len(w.busy)
 }
 
 // unfinished returns the number of tasks that wait or run.
-func (w *workshop) unfinished() int { return w.count(stateSubmitted, stateWorking) }
+func (w *workshop) unfinished() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 
-// drain takes no more tasks and waits until those that run have ended, or until ctx is done; the others stay on disk.
+	return len(w.waiting) + len(w.busy)
+}
+
+// drain takes no more tasks and waits until those that run have ended, or until ctx is done. What has not ended then is on
+// disk, for next time.
 func (w *workshop) drain(ctx context.Context) {
 	w.mu.Lock()
 	w.draining = true
-
-	var running []chan struct{}
-
-	for _, e := range w.tasks {
-		if e.task.Status.State == stateWorking {
-			running = append(running, e.done)
-		}
-	}
+	close(w.stopping)
+	w.more.Broadcast()
 	w.mu.Unlock()
 
-	for _, done := range running {
-		select {
-		case <-done:
-		case <-ctx.Done():
-			w.log.Warn("tasks that still run are kept for next time", "why", fmt.Sprint(ctx.Err()))
-		}
-	}
+	stop := context.AfterFunc(ctx, w.cancel)
+	defer stop()
 
-	w.cancel()
 	w.wg.Wait()
+	w.cancel()
 }

@@ -33,7 +33,10 @@ func TestMain(m *testing.M) {
 	}
 
 	binary = filepath.Join(dir, "monitor")
-	if out, err := exec.CommandContext(context.Background(), "go", "build", "-ldflags", "-s -w -X main.version=v-test", "-o", binary, ".").CombinedOutput(); err != nil {
+	build := exec.CommandContext(context.Background(), "go", "build", "-ldflags", "-s -w -X main.version=v-test", "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+
+	if out, err := build.CombinedOutput(); err != nil {
 		panic(fmt.Sprintf("cannot build the monitor: %v\n%s", err, out))
 	}
 

@@ -75,7 +75,11 @@ func TestThroughTheMonitor(t *testing.T) {
 		}
 	}
 
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir, ".", "../../cmd/monitor", "../../cluster/model").CombinedOutput(); err != nil {
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", dir, ".", "../../cmd/monitor", "../../cluster/model")
+	// As images are built, also where the test itself is not.
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("cannot build: %v\n%s", err, out)
 	}
 

@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -124,7 +125,7 @@ func playNode(t *testing.T, c client.Client) {
 		t.Fatal(err)
 	}
 
-	t.Cleanup(func() { _ = c.Delete(t.Context(), n) })
+	t.Cleanup(func() { _ = c.Delete(context.Background(), n) })
 }
 
 // placeOnFakeNode sends all workers of the catalog there, until the test ends.
@@ -160,7 +161,7 @@ func placeOnFakeNode(t *testing.T, c client.Client) {
 
 	t.Cleanup(func() {
 		comp.Object["spec"] = was.Object["spec"]
-		_ = c.Update(t.Context(), comp)
+		_ = c.Update(context.Background(), comp)
 	})
 }
 

@@ -25,6 +25,8 @@ import (
 
 // Deleting a pool removes everything that was made for it, of whatever kind.
 func TestDeleteLeavesNothing(t *testing.T) {
+	t.Parallel()
+
 	ns := namespace(t)
 	untouched := inventory(t, ns)
 	ad := create(t, ns, "quickstart", sized(2))
@@ -111,6 +113,8 @@ func listable(t *testing.T) []schema.GroupVersionResource {
 
 // A claim that the catalog cannot serve says why, and changes nothing that runs.
 func TestRefusedClaimChangesNothing(t *testing.T) {
+	t.Parallel()
+
 	ad := create(t, namespace(t), "quickstart", sized(2))
 	before := settled(t, ad, 2)
 
@@ -145,6 +149,8 @@ func TestRefusedClaimChangesNothing(t *testing.T) {
 
 // No agent starts before its memory is there, and the pool says what it waits for.
 func TestNoAgentBeforeItsMemory(t *testing.T) {
+	t.Parallel()
+
 	ad := create(t, namespace(t), "memory")
 
 	eventually(t, "the collection is asked for", func(ctx context.Context) error {
@@ -170,6 +176,8 @@ func TestNoAgentBeforeItsMemory(t *testing.T) {
 
 // A pool whose name is as long as names may be works like any other.
 func TestLongName(t *testing.T) {
+	t.Parallel()
+
 	name := strings.Repeat("a", 63)
 	ad := create(t, namespace(t), "quickstart", sized(1), func(ad *v1alpha1.AIDispatcher) { ad.SetName(name) })
 	phase(t, ad, v1alpha1.PhaseReady)
@@ -182,6 +190,8 @@ func TestLongName(t *testing.T) {
 
 // A worker has no more rights than it needs, which is none: no token, no root, nothing to write but its state.
 func TestWorkersAreRestricted(t *testing.T) {
+	t.Parallel()
+
 	ns := namespace(t)
 	command(t, "kubectl", "label", "namespace", ns, "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/enforce-version=latest")
 	ad := create(t, ns, "quickstart", sized(1))

@@ -23,6 +23,8 @@ import (
 
 // A claim becomes as many agents as it asks for, and says so.
 func TestCreate(t *testing.T) {
+	t.Parallel()
+
 	ns := namespace(t)
 	ad := create(t, ns, "quickstart")
 	settled(t, ad, 3)
@@ -37,6 +39,8 @@ func TestCreate(t *testing.T) {
 
 // An agent answers a task through its model, with everything between them in place.
 func TestTask(t *testing.T) {
+	t.Parallel()
+
 	ns := namespace(t)
 	ad := create(t, ns, "quickstart", sized(1))
 	settled(t, ad, 1)
@@ -52,6 +56,8 @@ func TestTask(t *testing.T) {
 
 // The size follows the claim, out and in.
 func TestEditReplicas(t *testing.T) {
+	t.Parallel()
+
 	ad := create(t, namespace(t), "quickstart")
 	settled(t, ad, 3)
 
@@ -63,6 +69,8 @@ func TestEditReplicas(t *testing.T) {
 
 // kubectl scale works on the claim itself.
 func TestKubectlScale(t *testing.T) {
+	t.Parallel()
+
 	ns := namespace(t)
 	ad := create(t, ns, "quickstart", sized(1))
 	settled(t, ad, 1)
@@ -73,6 +81,8 @@ func TestKubectlScale(t *testing.T) {
 
 // A Deployment that somebody scales is put back, and that is said.
 func TestDriftIsPutBack(t *testing.T) {
+	t.Parallel()
+
 	ns := namespace(t)
 	ad := create(t, ns, "quickstart", sized(2))
 	settled(t, ad, 2)
@@ -95,6 +105,8 @@ func TestDriftIsPutBack(t *testing.T) {
 
 // A worker that dies comes back in its slot; the others keep theirs.
 func TestKilledPodComesBackInItsSlot(t *testing.T) {
+	t.Parallel()
+
 	ad := create(t, namespace(t), "quickstart")
 	before := settled(t, ad, 3)
 
@@ -129,6 +141,8 @@ func TestKilledPodComesBackInItsSlot(t *testing.T) {
 
 // An agent whose process is killed starts again in its pod, and so in its slot.
 func TestKilledAgentComesBackInItsSlot(t *testing.T) {
+	t.Parallel()
+
 	ad := create(t, namespace(t), "quickstart", sized(2))
 	victim := settled(t, ad, 2)["0"]
 	kill(t, string(victim.GetUID()), "/agent")
@@ -176,7 +190,7 @@ func kill(t *testing.T, uid, program string) {
 	t.Fatalf("no process of pod %s runs %s on this machine: this test needs the one-machine cluster", uid, program)
 }
 
-// The provider may be restarted in the middle of a change.
+// The provider may be restarted in the middle of a change. It is everybody's provider, so no other test runs meanwhile.
 func TestProviderRestart(t *testing.T) {
 	ad := create(t, namespace(t), "quickstart", sized(2))
 	settled(t, ad, 2)
@@ -203,6 +217,8 @@ func TestProviderRestart(t *testing.T) {
 
 // A suspended pool has no workers and comes back at its size.
 func TestSuspendAndResume(t *testing.T) {
+	t.Parallel()
+
 	ad := create(t, namespace(t), "quickstart", sized(2))
 	settled(t, ad, 2)
 
@@ -214,6 +230,8 @@ func TestSuspendAndResume(t *testing.T) {
 
 // Agents without state have no slot to wait for.
 func TestStateless(t *testing.T) {
+	t.Parallel()
+
 	ad := create(t, namespace(t), "stateless")
 	phase(t, ad, v1alpha1.PhaseReady)
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A hundred workers become ready one by one, on nodes that KWOK plays: does Crossplane's circuit breaker stay closed, and
-# is what the pool says right in the end?
+# is what the pool says right in the end? TRICKLES lists within what times they do; "10s 100s" where it is not set.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

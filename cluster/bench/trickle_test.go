@@ -3,11 +3,13 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,7 +39,12 @@ func TestTrickle(t *testing.T) {
 	fmt.Println("| workers become ready within | circuit breaker | all ready, by the Deployment | said by the pool after further |")
 	fmt.Println("| --- | --- | --- | --- |")
 
-	for _, over := range []time.Duration{10 * time.Second, 50 * time.Second, 100 * time.Second, 250 * time.Second} {
+	for _, s := range strings.Fields(cmp.Or(os.Getenv("TRICKLES"), "10s 100s")) {
+		over, err := time.ParseDuration(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+
 		t.Run(over.String(), func(t *testing.T) {
 			playPods(t, over)
 

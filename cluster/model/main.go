@@ -17,6 +17,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -77,7 +78,9 @@ func run(ctx context.Context, listen string, h http.Handler, log *slog.Logger) e
 		_ = srv.Close()
 	}
 
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("cannot serve: %w", err)
+	}
 
 	return nil
 }

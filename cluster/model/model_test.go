@@ -21,7 +21,15 @@ type call struct {
 	header             map[string]string
 }
 
-func do(t *testing.T, srv *httptest.Server, c call) (*http.Response, string, error) {
+// An answered call is what came back, with the error at which its body broke off.
+type answered struct {
+	code   int
+	header http.Header
+	body   string
+	err    error
+}
+
+func do(t *testing.T, srv *httptest.Server, c call) answered {
 	t.Helper()
 
 	if c.method == "" {
@@ -45,7 +53,7 @@ func do(t *testing.T, srv *httptest.Server, c call) (*http.Response, string, err
 
 	b, err := io.ReadAll(rsp.Body)
 
-	return rsp, string(b), err
+	return answered{rsp.StatusCode, rsp.Header, string(b), err}
 }
 
 // events returns the data of a stream's events.
@@ -83,9 +91,9 @@ func TestChat(t *testing.T) {
 	srv := httptest.NewServer(newServer("", 0))
 	defer srv.Close()
 
-	rsp, body, _ := do(t, srv, call{path: "/v1/chat/completions", body: openAI + "}"})
-	if rsp.StatusCode != http.StatusOK {
-		t.Fatal(body)
+	rsp := do(t, srv, call{path: "/v1/chat/completions", body: openAI + "}"})
+	if rsp.code != http.StatusOK {
+		t.Fatal(rsp.body)
 	}
 
 	var whole struct {
@@ -95,7 +103,7 @@ func TestChat(t *testing.T) {
 		}
 		Usage map[string]float64
 	}
-	if err := json.Unmarshal([]byte(body), &whole); err != nil {
+	if err := json.Unmarshal([]byte(rsp.body), &whole); err != nil {
 		t.Fatal(err)
 	}
 
@@ -110,14 +118,14 @@ func TestChat(t *testing.T) {
 
 	for name, option := range map[string]string{"WithUsage": `,"stream_options":{"include_usage":true}`, "WithoutUsage": ""} {
 		t.Run(name, func(t *testing.T) {
-			_, body, err := do(t, srv, call{path: "/chat/completions", body: openAI + `,"stream":true` + option + "}"})
-			if err != nil || !strings.HasSuffix(body, "data: [DONE]\n\n") {
-				t.Fatalf("the stream ended with %v: %s", err, body)
+			rsp := do(t, srv, call{path: "/chat/completions", body: openAI + `,"stream":true` + option + "}"})
+			if rsp.err != nil || !strings.HasSuffix(rsp.body, "data: [DONE]\n\n") {
+				t.Fatalf("the stream ended with %v: %s", rsp.err, rsp.body)
 			}
 
 			text, used := "", 0
 
-			for _, e := range events(t, body) {
+			for _, e := range events(t, rsp.body) {
 				choices, _ := e["choices"].([]any)
 				if u, ok := e["usage"].(map[string]any); ok {
 					used++
@@ -150,25 +158,25 @@ func TestMessages(t *testing.T) {
 		Usage   map[string]float64
 	}
 
-	_, body, _ := do(t, srv, call{path: "/v1/messages", body: anthropic + "}"})
-	if err := json.Unmarshal([]byte(body), &whole); err != nil {
+	rsp := do(t, srv, call{path: "/v1/messages", body: anthropic + "}"})
+	if err := json.Unmarshal([]byte(rsp.body), &whole); err != nil {
 		t.Fatal(err)
 	}
 
 	if diff := cmp.Diff(map[string]float64{"input_tokens": inTokens, "output_tokens": outTokens}, whole.Usage); diff != "" || whole.Content[0].Text != reply {
-		t.Errorf("answered %s\nusage: -want, +got:\n%s", body, diff)
+		t.Errorf("answered %s\nusage: -want, +got:\n%s", rsp.body, diff)
 	}
 
-	_, body, err := do(t, srv, call{path: "/v1/messages", body: anthropic + `,"stream":true}`})
-	if err != nil {
-		t.Fatal(err)
+	rsp = do(t, srv, call{path: "/v1/messages", body: anthropic + `,"stream":true}`})
+	if rsp.err != nil {
+		t.Fatal(rsp.err)
 	}
 
 	var kinds []string
 
 	text := ""
 
-	for _, e := range events(t, body) {
+	for _, e := range events(t, rsp.body) {
 		kind, _ := e["type"].(string)
 		if len(kinds) == 0 || kinds[len(kinds)-1] != kind {
 			kinds = append(kinds, kind)
@@ -222,9 +230,9 @@ func TestTrouble(t *testing.T) {
 			tc.call.path = "/v1/chat/completions"
 			began := time.Now()
 
-			rsp, body, err := do(t, srv, tc.call)
-			if rsp.StatusCode != tc.code || rsp.Header.Get("Retry-After") != tc.after || (err != nil) != tc.cut || time.Since(began) < tc.took {
-				t.Errorf("\n%s\n%d, Retry-After %q, error %v after %s: %s", tc.reason, rsp.StatusCode, rsp.Header.Get("Retry-After"), err, time.Since(began), body)
+			rsp := do(t, srv, tc.call)
+			if rsp.code != tc.code || rsp.header.Get("Retry-After") != tc.after || (rsp.err != nil) != tc.cut || time.Since(began) < tc.took {
+				t.Errorf("\n%s\nafter %s: %+v", tc.reason, time.Since(began), rsp)
 			}
 		})
 	}
@@ -239,8 +247,7 @@ func TestKey(t *testing.T) {
 	for name, h := range map[string]map[string]string{
 		"None": nil, "Wrong": {"Authorization": "Bearer x"}, "OpenAI": {"Authorization": "Bearer k"}, "Anthropic": {"X-Api-Key": "k"},
 	} {
-		rsp, _, _ := do(t, srv, call{method: http.MethodGet, path: "/v1/models", header: h})
-		got[name] = rsp.StatusCode
+		got[name] = do(t, srv, call{method: http.MethodGet, path: "/v1/models", header: h}).code
 	}
 
 	if diff := cmp.Diff(map[string]int{"None": 401, "Wrong": 401, "OpenAI": 200, "Anthropic": 200}, got); diff != "" {
@@ -257,13 +264,13 @@ func TestEmbeddings(t *testing.T) {
 		Usage map[string]int
 	}
 
-	_, body, _ := do(t, srv, call{path: "/v1/embeddings", body: `{"model":"e","dimensions":8,"input":["one two","three","one two"]}`})
-	if err := json.Unmarshal([]byte(body), &out); err != nil {
+	rsp := do(t, srv, call{path: "/v1/embeddings", body: `{"model":"e","dimensions":8,"input":["one two","three","one two"]}`})
+	if err := json.Unmarshal([]byte(rsp.body), &out); err != nil {
 		t.Fatal(err)
 	}
 
 	if len(out.Data) != 3 || !cmp.Equal(out.Data[0], out.Data[2]) || cmp.Equal(out.Data[0], out.Data[1]) || out.Usage["total_tokens"] != 5 {
-		t.Errorf("equal texts are equal vectors, and others are not: %s", body)
+		t.Errorf("equal texts are equal vectors, and others are not: %s", rsp.body)
 	}
 
 	norm := 0.0
@@ -275,8 +282,8 @@ func TestEmbeddings(t *testing.T) {
 		t.Errorf("%d dimensions of length %f", len(out.Data[0].Embedding), norm)
 	}
 
-	if rsp, _, _ := do(t, srv, call{path: "/v1/embeddings", body: `{"dimensions":-1,"input":"x"}`}); rsp.StatusCode != http.StatusBadRequest {
-		t.Errorf("dimensions -1: %d", rsp.StatusCode)
+	if rsp := do(t, srv, call{path: "/v1/embeddings", body: `{"dimensions":-1,"input":"x"}`}); rsp.code != http.StatusBadRequest {
+		t.Errorf("dimensions -1: %d", rsp.code)
 	}
 }
 

@@ -139,16 +139,16 @@ func textOf(content any) string {
 	case string:
 		return c
 	case []any:
-		var s string
+		var s strings.Builder
 
 		for _, p := range c {
 			if m, ok := p.(map[string]any); ok {
 				t, _ := m["text"].(string)
-				s += t
+				s.WriteString(t)
 			}
 		}
 
-		return s
+		return s.String()
 	default:
 		return ""
 	}

@@ -279,7 +279,7 @@ func TestEndFinishesAnswers(t *testing.T) {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 		// It has stopped listening when it has heard the signal.
 		for {
-			rsp, err := http.Get(p.status + monitorapi.PathLive) //nolint:noctx // A test.
+			rsp, err := http.Get(p.status + monitorapi.PathLive)
 			if err != nil {
 				break
 			}

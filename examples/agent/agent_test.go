@@ -125,7 +125,7 @@ func TestFullQueue(t *testing.T) {
 		}
 	}
 
-	rsp, err := http.Post(a.url+"/message:send", "application/json", strings.NewReader(sendBody("", "no", true))) //nolint:noctx // A test.
+	rsp, err := http.Post(a.url+"/message:send", "application/json", strings.NewReader(sendBody("", "no", true)))
 	if err != nil {
 		t.Fatal(err)
 	}

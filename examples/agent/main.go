@@ -150,7 +150,10 @@ func run(ctx context.Context, c config, log *slog.Logger) error {
 		_ = srv.Close()
 	}
 
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("cannot serve: %w", err)
+	}
+
 	log.Info("the agent ends", "unfinished", w.unfinished())
 
 	return nil

@@ -115,7 +115,7 @@ func (m *model) once(ctx context.Context, body []byte) (string, error) {
 	if err != nil {
 		return "", &errRetry{err: fmt.Errorf("cannot reach the model: %w", err)}
 	}
-	defer rsp.Body.Close() //nolint:errcheck // Read to its end, or given up.
+	defer rsp.Body.Close()
 
 	if rsp.StatusCode == http.StatusOK {
 		return readStream(rsp.Body)

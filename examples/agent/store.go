@@ -113,7 +113,7 @@ func fileName(id string) string {
 }
 
 func read(file string, into any) error {
-	b, err := os.ReadFile(file) //nolint:gosec // Names are made by fileName.
+	b, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func write(file string, v any) error {
 		return fmt.Errorf("cannot save: %w", err)
 	}
 
-	defer os.Remove(f.Name()) //nolint:errcheck // Gone after the rename; else a left-over that harms nobody.
+	defer os.Remove(f.Name()) // Gone after the rename; else a left-over that harms nobody.
 
 	_, err = f.Write(b)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
@@ -152,7 +152,7 @@ func write(file string, v any) error {
 
 // syncDir makes a rename last through a power cut.
 func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // The state directory's own.
+	d, err := os.Open(dir)
 	if err != nil {
 		return fmt.Errorf("cannot save: %w", err)
 	}

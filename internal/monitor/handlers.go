@@ -29,7 +29,7 @@ func Handler(w *Worker, reg *prometheus.Registry, drainTimeout time.Duration, lo
 }
 
 func live(rw http.ResponseWriter, _ *http.Request) {
-	fmt.Fprintln(rw, "ok") //nolint:errcheck // A caller that went away does not care.
+	fmt.Fprintln(rw, "ok")
 }
 
 func status(w *Worker) http.Handler {
@@ -46,7 +46,7 @@ func ready(w *Worker) http.Handler {
 			return
 		}
 
-		fmt.Fprintln(rw, "ok") //nolint:errcheck // A caller that went away does not care.
+		fmt.Fprintln(rw, "ok")
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -66,10 +67,26 @@ func NewProxy(endpoint, protocol, keyFile string, reg prometheus.Registerer, log
 		},
 		Transport:     &keyed{next: &timed{next: transport, metrics: newProxyMetrics(reg)}, file: keyFile, protocol: protocol},
 		FlushInterval: -1,
+		BufferPool:    &buffers{},
 		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		ErrorHandler:  upstreamError(target.Host, log),
 	}}, nil
 }
+
+// buffers are used again: one for each answer would be most of what the proxy allocates.
+type buffers struct{ pool sync.Pool }
+
+// Get implements httputil.BufferPool.
+func (b *buffers) Get() []byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		return *p
+	}
+
+	return make([]byte, 32<<10)
+}
+
+// Put implements httputil.BufferPool.
+func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
 
 func newTransport() *http.Transport {
 	return &http.Transport{
@@ -120,7 +137,7 @@ func (k *keyed) RoundTrip(r *http.Request) (*http.Response, error) {
 // readKey returns the key in a file, or none where there is no file. A file without a key is a mistake that is told here,
 // because a model server would only say 401.
 func readKey(file string) (string, error) {
-	b, err := os.ReadFile(file) //nolint:gosec // The file is named by whoever starts the monitor.
+	b, err := os.ReadFile(file)
 
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -24,8 +24,8 @@ type seen struct {
 	Method, URI, Host, Authorization, APIKey, Encoding, Forwarded, Agent, Body string
 }
 
-func startModel(t testing.TB) (*httptest.Server, *seen) {
-	t.Helper()
+func startModel(tb testing.TB) (*httptest.Server, *seen) {
+	tb.Helper()
 
 	s := &seen{}
 	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -39,23 +39,23 @@ func startModel(t testing.TB) (*httptest.Server, *seen) {
 		rw.WriteHeader(http.StatusTeapot)
 		fmt.Fprint(rw, "\x1f\x8bnot touched")
 	}))
-	t.Cleanup(srv.Close)
+	tb.Cleanup(srv.Close)
 
 	return srv, s
 }
 
-func startProxy(t testing.TB, endpoint, protocol, keyFile string, log io.Writer) (*httptest.Server, *prometheus.Registry) {
-	t.Helper()
+func startProxy(tb testing.TB, endpoint, protocol, keyFile string, log io.Writer) (*httptest.Server, *prometheus.Registry) {
+	tb.Helper()
 
 	reg := prometheus.NewRegistry()
 
 	p, err := NewProxy(endpoint, protocol, keyFile, reg, slog.New(slog.NewJSONHandler(log, nil)))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 
 	srv := httptest.NewServer(p)
-	t.Cleanup(func() { srv.Close(); p.Close() })
+	tb.Cleanup(func() { srv.Close(); p.Close() })
 
 	return srv, reg
 }
@@ -157,7 +157,7 @@ func TestProxyReadsTheKeyAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		rsp, err := http.Get(proxy.URL) //nolint:noctx // A test.
+		rsp, err := http.Get(proxy.URL)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +191,7 @@ func TestProxyStreams(t *testing.T) {
 
 	proxy, _ := startProxy(t, model.URL, ProtocolOpenAI, "", io.Discard)
 
-	rsp, err := http.Get(proxy.URL) //nolint:noctx // A test.
+	rsp, err := http.Get(proxy.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestProxyWithoutModel(t *testing.T) {
 
 			proxy, _ := startProxy(t, gone.URL, ProtocolOpenAI, key, &log)
 
-			rsp, err := http.Post(proxy.URL+"/a-path", "text/plain", strings.NewReader("a-prompt")) //nolint:noctx // A test.
+			rsp, err := http.Post(proxy.URL+"/a-path", "text/plain", strings.NewReader("a-prompt"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -281,7 +281,7 @@ func BenchmarkProxy(b *testing.B) {
 			b.ReportAllocs()
 
 			for b.Loop() {
-				rsp, err := http.Get(url) //nolint:noctx // A benchmark.
+				rsp, err := http.Get(url)
 				if err != nil {
 					b.Fatal(err)
 				}

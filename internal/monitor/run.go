@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -118,7 +119,9 @@ func serve(ctx context.Context, lis net.Listener, h http.Handler) error {
 		_ = srv.Close()
 	}
 
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("cannot serve on %s: %w", lis.Addr(), err)
+	}
 
 	return nil
 }

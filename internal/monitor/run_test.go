@@ -123,7 +123,7 @@ func TestServe(t *testing.T) {
 			close(begun)
 			// The listener is closed once the server has heard that it is to end.
 			for {
-				c, err := net.Dial("tcp", lis[0].Addr().String()) //nolint:noctx // A test.
+				c, err := net.Dial("tcp", lis[0].Addr().String())
 				if err != nil {
 					break
 				}
@@ -142,7 +142,7 @@ func TestServe(t *testing.T) {
 
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
-	rsp, err := client.Get("http://" + lis[0].Addr().String()) //nolint:noctx // A test.
+	rsp, err := client.Get("http://" + lis[0].Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ func changes(dir string) (changed <-chan struct{}, stop func(), err error) {
 	}
 
 	// A descriptor that does not block is read through Go's poller, so that closing it ends the read.
-	f := os.NewFile(uintptr(fd), "inotify") //nolint:gosec // A descriptor is not negative here.
+	f := os.NewFile(uintptr(fd), "inotify")
 
 	if _, err := syscall.InotifyAddWatch(fd, dir, syscall.IN_MOVED_TO|syscall.IN_CLOSE_WRITE); err != nil {
 		_ = f.Close()

@@ -50,7 +50,7 @@ unit: ## Tests without a network and without a cluster.
 
 integration: ## Tests against a real API server and etcd.
 	@$(LOCAL) build kubernetes
-	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/...
+	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/... ./cmd/provider/...
 
 e2e: ## Tests on a cluster of this machine, with the packages installed, once for each form of the API.
 	@cluster/e2e/run.sh
@@ -89,13 +89,17 @@ images: ## Build the images into _output, without Docker.
 packages: ## Build the Crossplane packages into _output, without Docker, for PLATFORMS.
 	$(IMAGES) packages build
 
-install-yaml: ## Write what packages cannot carry to _output/install.yaml.
+install-yaml: need-kubectl ## Write what packages cannot carry to _output/install.yaml.
 	@mkdir -p _output
 	@kubectl kustomize cluster/install/$(FLAVOR) | sed 's|$${REGISTRY}|$(REGISTRY)|g; s|$${VERSION}|$(VERSION)|g' > _output/install.yaml
 	@echo "wrote _output/install.yaml for REGISTRY=$(REGISTRY) VERSION=$(VERSION) FLAVOR=$(FLAVOR)"
 
 ##@ Install
 .PHONY: push install uninstall
+.PHONY: need-kubectl
+need-kubectl:
+	@command -v kubectl >/dev/null || { echo "kubectl is not in the PATH: install it, or run make demo, which builds one" >&2; exit 1; }
+
 push: ## Push the images and packages to REGISTRY.
 	@$(IMAGES) images push
 	@$(IMAGES) packages push

@@ -104,7 +104,7 @@ func namespace(t *testing.T) string {
 	}
 
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 
 		if t.Failed() {
@@ -113,6 +113,21 @@ func namespace(t *testing.T) string {
 
 		if err := kube.DeleteAllOf(ctx, &v1alpha1.AIDispatcher{}, client.InNamespace(ns.GetName())); err != nil {
 			t.Error(err)
+		}
+
+		// What is uninstalled after the tests must not be needed any more.
+		for left := (&v1alpha1.AIDispatcherList{}); ; {
+			if err := kube.List(ctx, left, client.InNamespace(ns.GetName())); err != nil {
+				t.Error(err)
+
+				break
+			}
+
+			if len(left.Items) == 0 {
+				break
+			}
+
+			time.Sleep(100 * time.Millisecond)
 		}
 
 		if err := kube.Delete(ctx, ns); err != nil && !kerrors.IsNotFound(err) {

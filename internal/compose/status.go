@@ -152,6 +152,8 @@ func phaseOf(o observation, s v1alpha1.State) v1alpha1.Phase {
 		if o.deployment.available == 0 {
 			return v1alpha1.PhaseInitializing
 		}
+	case v1alpha1.StateSteady, v1alpha1.StateScalingOut, v1alpha1.StateScalingIn:
+		// It serves; whether it is busy is below.
 	}
 
 	if v := o.scaler.figures["activeWorkers"]; v.GetNumberValue() > 0 {
@@ -200,7 +202,7 @@ func storeCondition(typ xpv2.ConditionType, kind, name string, o observedStore) 
 }
 
 func workersCondition(s Status) Condition {
-	c := Condition{Type: v1alpha1.ConditionWorkersAvailable, Message: fmt.Sprintf("fewer than %d workers are available", s.want)}
+	c := Condition{Type: v1alpha1.ConditionWorkersAvailable, Message: "not all workers are available"}
 
 	switch s.State {
 	case v1alpha1.StateSuspended:
@@ -210,7 +212,7 @@ func workersCondition(s Status) Condition {
 	case v1alpha1.StateWaitingForMemory:
 		c.Reason, c.Message = v1alpha1.ReasonWaiting, "no worker starts before the pool's memory has been ready once"
 	case v1alpha1.StateSteady:
-		c.True, c.Reason, c.Message = true, v1alpha1.ReasonAllAvailable, fmt.Sprintf("all %d workers are available", s.want)
+		c.True, c.Reason, c.Message = true, v1alpha1.ReasonAllAvailable, "all workers are available"
 	default:
 		c.Reason = v1alpha1.ReasonSomeUnavailable
 	}
@@ -227,6 +229,11 @@ func scalingCondition(p *pool, o observation) Condition {
 	case o.scaler.active.Status != "":
 		c.True = o.scaler.active.isTrue()
 		c.Reason, c.Message = xpv2.ConditionReason(o.scaler.active.Reason), o.scaler.active.Message
+
+		// The scaler names the size, which would make each change of it one of the condition.
+		if c.True {
+			c.Message = fmt.Sprintf("AgentScaler %s keeps the size that is asked for", p.name)
+		}
 	}
 
 	return c

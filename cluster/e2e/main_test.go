@@ -7,6 +7,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -48,7 +49,7 @@ func TestMain(m *testing.M) {
 
 func connect() error {
 	if os.Getenv("KUBECONFIG") == "" {
-		return fmt.Errorf("KUBECONFIG is not set: run `make e2e`, which starts a cluster")
+		return errors.New("KUBECONFIG is not set: run `make e2e`, which starts a cluster")
 	}
 
 	var err error
@@ -145,7 +146,7 @@ func explain(ctx context.Context, t *testing.T, ns string) {
 	for _, args := range [][]string{
 		{"describe", "ad"}, {"get", "composite", "-o", "yaml"}, {"get", "agentscalers,deployments,pods", "-o", "wide"}, {"get", "events", "--sort-by=.lastTimestamp"},
 	} {
-		out, _ := exec.CommandContext(ctx, "kubectl", append([]string{"-n", ns}, args...)...).CombinedOutput() //nolint:gosec // The arguments are ours.
+		out, _ := exec.CommandContext(ctx, "kubectl", append([]string{"-n", ns}, args...)...).CombinedOutput()
 		t.Logf("kubectl -n %s %s\n%s", ns, strings.Join(args, " "), out)
 	}
 }
@@ -217,7 +218,7 @@ func command(t *testing.T, name string, args ...string) string {
 
 	var stderr bytes.Buffer
 
-	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // The arguments are ours.
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stderr = &stderr
 
 	out, err := cmd.Output()

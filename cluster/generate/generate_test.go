@@ -70,7 +70,7 @@ func copyTree(t *testing.T, from, to string) {
 		t.Fatal(err)
 	}
 
-	if b, err := exec.CommandContext(t.Context(), "cp", "-r", from, to).CombinedOutput(); err != nil { //nolint:gosec // Both names are the test's.
+	if b, err := exec.CommandContext(t.Context(), "cp", "-r", from, to).CombinedOutput(); err != nil {
 		t.Fatalf("cannot copy: %v: %s", err, b)
 	}
 }

@@ -42,7 +42,7 @@ func generate(root, out string) error {
 		return err
 	}
 
-	defer os.RemoveAll(crds) //nolint:errcheck // A left temporary directory harms nobody.
+	defer os.RemoveAll(crds) // A left temporary directory harms nobody.
 
 	// Deep copies stand beside the types they copy, so they are written there and nowhere else.
 	if root == out {
@@ -56,7 +56,7 @@ func generate(root, out string) error {
 	}
 
 	for from, to := range definitions {
-		b, err := os.ReadFile(filepath.Join(crds, from)) //nolint:gosec // The name is ours.
+		b, err := os.ReadFile(filepath.Join(crds, from))
 		if err != nil {
 			return err
 		}
@@ -71,7 +71,7 @@ func generate(root, out string) error {
 
 // controllerGen runs the generator of the Kubernetes projects, at the version that cluster/tools pins.
 func controllerGen(root string, args ...string) error {
-	cmd := exec.Command("go", append([]string{"tool", "-modfile=cluster/tools/go.mod", "controller-gen"}, args...)...) //nolint:gosec,noctx // Runs to its end; the arguments are ours.
+	cmd := exec.Command("go", append([]string{"tool", "-modfile=cluster/tools/go.mod", "controller-gen"}, args...)...) //nolint:noctx // Runs to its end; the arguments are ours.
 	cmd.Dir = root
 
 	if b, err := cmd.CombinedOutput(); err != nil {
@@ -83,7 +83,7 @@ func controllerGen(root string, args ...string) error {
 
 // composites writes the definitions of the AIDispatcher as a namespaced composite and as a claim.
 func composites(crdFile, out string) error {
-	b, err := os.ReadFile(crdFile) //nolint:gosec // The name is ours.
+	b, err := os.ReadFile(crdFile)
 	if err != nil {
 		return err
 	}

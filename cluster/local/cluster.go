@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -51,7 +52,7 @@ func (o Options) lock() (unlock func(), err error) {
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close() //nolint:errcheck // Only read.
-		return nil, fmt.Errorf("another up or down is at work on this machine: let it finish first")
+		return nil, errors.New("another up or down is at work on this machine: let it finish first")
 	}
 	return func() { f.Close() }, nil //nolint:errcheck // Only read.
 }
@@ -105,7 +106,7 @@ func get(ctx context.Context, client *http.Client, url string) error {
 	if err != nil {
 		return fmt.Errorf("cannot ask %s: %w", url, err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // Nothing is read.
+	defer resp.Body.Close() // Nothing is read.
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("cannot use %s: it answers %s", url, resp.Status)
 	}

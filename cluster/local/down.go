@@ -80,7 +80,7 @@ func (c cluster) stop(cache string, d progress.Detail) error {
 
 // shimSockets are where shims listen: containerd keeps them in a directory common to all containerds of the machine.
 func shimSockets(state string) []string {
-	files, _ := filepath.Glob(filepath.Join(state, "io.containerd.runtime.v2.task", "*", "*", "address")) //nolint:errcheck // The pattern is well-formed.
+	files, _ := filepath.Glob(filepath.Join(state, "io.containerd.runtime.v2.task", "*", "*", "address")) // The pattern is well-formed.
 	var sockets []string
 	for _, f := range files {
 		if b, err := os.ReadFile(f); err == nil && len(b) > len("unix://") {
@@ -114,7 +114,7 @@ func (c cluster) unwire(ctx context.Context, d progress.Detail) error {
 func removeStrays(podLogs string) {
 	host.RemoveBrokenLinks("/var/log/containers", podLogs)
 	const results = "/var/lib/cni/results"
-	ours, _ := filepath.Glob(filepath.Join(results, config.Network+"-*-eth0")) //nolint:errcheck // The pattern is well-formed.
+	ours, _ := filepath.Glob(filepath.Join(results, config.Network+"-*-eth0")) // The pattern is well-formed.
 	for _, path := range ours {
 		sandbox := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), config.Network+"-"), "-eth0")
 		_ = os.Remove(path)

@@ -10,7 +10,6 @@ import (
 	"runtime"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/southwest-ai/agent-operator/cluster/images/oci"
 	"github.com/southwest-ai/agent-operator/cluster/local/config"
@@ -42,7 +41,7 @@ func (c cluster) pushImages(ctx context.Context, dir string, withCrossplane bool
 		if err != nil {
 			return err
 		}
-		if err := oci.Push(ctx, ref, img.(remote.Taggable)); err != nil {
+		if err := oci.Push(ctx, ref, img); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -78,7 +79,7 @@ func (o Options) clusterDir() (string, error) {
 			}
 		}
 		if dir == "/" {
-			return "", fmt.Errorf("cannot find the source tree from here: run this inside it, or set AIDISPATCHER_CLUSTER to its cluster directory")
+			return "", errors.New("cannot find the source tree from here: run this inside it, or set AIDISPATCHER_CLUSTER to its cluster directory")
 		}
 	}
 }
@@ -88,7 +89,7 @@ type kubeconfigCmd struct{}
 func (kubeconfigCmd) Run(o *Options) error {
 	path := filepath.Join(o.State, "kubeconfig.yaml")
 	if _, err := os.Stat(path); err != nil {
-		return fmt.Errorf("there is no cluster: run up first")
+		return errors.New("there is no cluster: run up first")
 	}
 	fmt.Println(path)
 	return nil

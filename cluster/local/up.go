@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -107,7 +108,7 @@ func (c cluster) forgetLastBoot() error {
 		return fmt.Errorf("cannot read the boot id: %w", err)
 	}
 	before, err := os.ReadFile(c.Path("boot-id"))
-	if err == nil && string(before) != string(now) {
+	if err == nil && !bytes.Equal(before, now) {
 		for _, stale := range []string{"run", "containerd"} {
 			if err := os.RemoveAll(c.Path(stale)); err != nil {
 				return fmt.Errorf("cannot clear what the last boot left: %w", err)

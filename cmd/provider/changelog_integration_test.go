@@ -43,7 +43,7 @@ func listenForChanges(t *testing.T) (*changeLog, string) {
 	s := grpc.NewServer()
 	changelogsv1alpha1.RegisterChangeLogServiceServer(s, log)
 
-	go s.Serve(l) //nolint:errcheck // It ends when it is stopped.
+	go s.Serve(l) // It ends when it is stopped.
 
 	t.Cleanup(s.Stop)
 

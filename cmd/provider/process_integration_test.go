@@ -29,7 +29,7 @@ func (s *suite) start(t *testing.T, args ...string) *process {
 	t.Helper()
 
 	p := &process{log: &bytes.Buffer{}, metrics: freeAddress(t), health: freeAddress(t)}
-	p.cmd = exec.CommandContext(context.Background(), s.binary, append([]string{ //nolint:gosec // We built it.
+	p.cmd = exec.CommandContext(context.Background(), s.binary, append([]string{
 		"--metrics-bind-address=" + p.metrics, "--health-probe-bind-address=" + p.health,
 	}, args...)...)
 	p.cmd.Env = append(os.Environ(), "KUBECONFIG="+s.kubeconfig)
@@ -41,8 +41,8 @@ func (s *suite) start(t *testing.T, args ...string) *process {
 
 	t.Cleanup(func() {
 		if p.cmd.ProcessState == nil {
-			p.cmd.Process.Kill() //nolint:errcheck // It may have ended.
-			p.cmd.Wait()         //nolint:errcheck // It was killed.
+			p.cmd.Process.Kill() // It may have ended.
+			p.cmd.Wait()         // It was killed.
 		}
 
 		if t.Failed() {
@@ -85,7 +85,7 @@ func (p *process) kill(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	p.cmd.Wait() //nolint:errcheck // It was killed.
+	p.cmd.Wait() // It was killed.
 }
 
 // residentKiB returns the memory of the process that is resident.
@@ -126,7 +126,7 @@ func (p *process) answers(t *testing.T, url string) string {
 		return err.Error()
 	}
 
-	defer res.Body.Close() //nolint:errcheck // It was read.
+	defer res.Body.Close() // It was read.
 
 	b := &bytes.Buffer{}
 	if _, err := b.ReadFrom(res.Body); err != nil {
@@ -144,7 +144,7 @@ func freeAddress(t *testing.T) string {
 		t.Fatal(err)
 	}
 
-	defer l.Close() //nolint:errcheck // Its address is what we wanted.
+	defer l.Close() // Its address is what we wanted.
 
 	return l.Addr().String()
 }

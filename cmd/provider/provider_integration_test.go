@@ -290,7 +290,7 @@ func (s *suite) edits(t *testing.T, d *appsv1.Deployment, as *v1alpha1.AgentScal
 			t.Fatal(err)
 		}
 
-		want := int32(10 + i) //nolint:gosec // It is small.
+		want := int32(10 + i)
 		start := time.Now()
 
 		s.resize(t, as, want)

@@ -182,7 +182,7 @@ func start(b *testing.B, which string, req *fnv1.RunFunctionRequest) server {
 	}
 
 	address := freeAddress(b)
-	cmd := exec.CommandContext(b.Context(), os.Args[0]) //nolint:gosec // This very binary.
+	cmd := exec.CommandContext(b.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), envServe+"="+which, envAddress+"="+address, envRequest+"="+file)
 	cmd.Stderr = os.Stderr
 
@@ -277,7 +277,7 @@ func freeAddress(b *testing.B) string {
 		b.Fatal(err)
 	}
 
-	defer lis.Close() //nolint:errcheck // Only its address was wanted.
+	defer lis.Close() // Only its address was wanted.
 
 	return lis.Addr().String()
 }

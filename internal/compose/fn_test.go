@@ -284,7 +284,6 @@ func TestNames(t *testing.T) {
 			}
 		})
 	}
-
 }
 
 // Whatever a claim is called, what is composed for it has a name Kubernetes takes.

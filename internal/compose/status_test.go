@@ -117,7 +117,7 @@ func TestStatus(t *testing.T) {
 					progressing = "False"
 				}
 
-				observed[resourceDeployment] = parseStruct(t, fmt.Sprintf(`{metadata: {generation: 1}, spec: {replicas: %d}, status: {observedGeneration: 1, replicas: %d, availableReplicas: %d, conditions: [{type: Progressing, status: "%s"}]}}`,
+				observed[resourceDeployment] = parseStruct(t, fmt.Sprintf(`{metadata: {generation: 1}, spec: {replicas: %d}, status: {observedGeneration: 1, replicas: %d, availableReplicas: %d, conditions: [{type: Progressing, status: %q}]}}`,
 					d.asked, d.replicas, d.available, progressing))
 			}
 

@@ -369,7 +369,7 @@ func TestScalerWritesTwicePerChange(t *testing.T) {
 	for e := range w.ResultChan() {
 		writes++
 
-		if e.Object.(*v1alpha1.AgentScaler).GetLabels()["mark"] == "end" { //nolint:forcetypeassert // It is watched.
+		if e.Object.(*v1alpha1.AgentScaler).GetLabels()["mark"] == "end" {
 			break
 		}
 	}

@@ -69,7 +69,7 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 
-	defer env.Stop() //nolint:errcheck // The process ends.
+	defer env.Stop() // The process ends.
 
 	// The tests are no part of what is limited.
 	cfg.QPS, cfg.Burst = -1, 0
@@ -177,7 +177,7 @@ func get[T client.Object](t *testing.T, o T) T {
 func patch(t *testing.T, o client.Object, change func()) {
 	t.Helper()
 
-	p := client.MergeFrom(o.DeepCopyObject().(client.Object)) //nolint:forcetypeassert // It is an object.
+	p := client.MergeFrom(o.DeepCopyObject().(client.Object))
 
 	change()
 

@@ -78,7 +78,7 @@ func TestCompose(t *testing.T) {
 	}
 	entries := map[string]entry{}
 	content := mutate.Extract(img)
-	defer content.Close() //nolint:errcheck // Only read.
+	defer content.Close() // Only read.
 	for r := tar.NewReader(content); ; {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {

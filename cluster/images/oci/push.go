@@ -3,6 +3,7 @@ package oci
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -27,7 +28,7 @@ func Push(ctx context.Context, ref string, what remote.Taggable, opts ...remote.
 	case v1.Image:
 		err = remote.Write(r, t, opts...)
 	default:
-		err = fmt.Errorf("it is neither an image nor an index")
+		err = errors.New("it is neither an image nor an index")
 	}
 	if err != nil {
 		return fmt.Errorf("cannot push %s: %w", ref, err)

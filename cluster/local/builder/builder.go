@@ -113,7 +113,7 @@ func (b Builder) Build(ctx context.Context, p Program, detail progress.Detail) e
 	if err := b.link(p); err != nil {
 		return err
 	}
-	if err := os.WriteFile(b.keyFile(p), []byte(key), 0o644); err != nil {
+	if err := os.WriteFile(b.keyFile(p), []byte(key), 0o644); err != nil { //nolint:gosec // As readable as the binary.
 		return fmt.Errorf("cannot remember the build of %s: %w", p.Name, err)
 	}
 	return nil

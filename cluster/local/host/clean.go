@@ -195,8 +195,8 @@ func mountPoints(mountinfo, dir string) []string {
 // RemoveCgroups removes the kubelet's empty cgroups of every hierarchy. One that still has processes, and so is not ours,
 // cannot be removed and stays.
 func RemoveCgroups() {
-	roots, _ := filepath.Glob("/sys/fs/cgroup/*/kubepods*") //nolint:errcheck // The pattern is well-formed.
-	unified, _ := filepath.Glob("/sys/fs/cgroup/kubepods*") //nolint:errcheck // The pattern is well-formed.
+	roots, _ := filepath.Glob("/sys/fs/cgroup/*/kubepods*") // The pattern is well-formed.
+	unified, _ := filepath.Glob("/sys/fs/cgroup/kubepods*") // The pattern is well-formed.
 	for _, root := range append(roots, unified...) {
 		var dirs []string
 		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {

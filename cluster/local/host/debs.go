@@ -18,7 +18,7 @@ var nodeDebs = []string{"containerd", "runc", "containernetworking-plugins"}
 // Node is where the unpacked packages' programs are.
 type Node string
 
-// Containerd, Runc and CNI are paths in the unpacked packages; Path lists their directories of programs.
+// Containerd is the path of the daemon.
 func (n Node) Containerd() string { return filepath.Join(string(n), "usr/bin/containerd") }
 
 // Runc is the path of the runtime.
@@ -44,7 +44,7 @@ func EnsureNode(ctx context.Context, n Node, detail progress.Detail) error {
 	if err != nil {
 		return fmt.Errorf("cannot make a directory: %w", err)
 	}
-	defer os.RemoveAll(tmp) //nolint:errcheck // In the system's temporary directory.
+	defer os.RemoveAll(tmp) // In the system's temporary directory.
 
 	detail("fetching %s", strings.Join(nodeDebs, ", "))
 	if err := apt(ctx, tmp, append([]string{"download"}, nodeDebs...)...); err != nil {

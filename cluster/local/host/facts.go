@@ -3,6 +3,7 @@ package host
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -88,7 +89,7 @@ func nameservers(resolvConf string) []string {
 // mainInterface is the interface of the default route, else the first with a global address.
 func mainInterface() (*net.Interface, error) {
 	if f, err := os.Open("/proc/net/route"); err == nil {
-		defer f.Close() //nolint:errcheck // Only read.
+		defer f.Close() // Only read.
 		for s := bufio.NewScanner(f); s.Scan(); {
 			fields := strings.Fields(s.Text())
 			if len(fields) < 2 || fields[1] != "00000000" {
@@ -108,7 +109,7 @@ func mainInterface() (*net.Interface, error) {
 			return &all[i], nil
 		}
 	}
-	return nil, fmt.Errorf("cannot find an IPv4 address for the node: this machine has only loopback")
+	return nil, errors.New("cannot find an IPv4 address for the node: this machine has only loopback")
 }
 
 func globalIPv4(ifc *net.Interface) net.IP {

@@ -40,7 +40,7 @@ func chains(podCIDR string) []chain {
 
 // EnsureForwarding lets pods reach one another, the machine and the outside, whatever policy the machine's own firewall has.
 func EnsureForwarding(ctx context.Context, podCIDR string) error {
-	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o600); err != nil {
 		return fmt.Errorf("cannot turn IP forwarding on: %w", err)
 	}
 	for _, c := range chains(podCIDR) {
@@ -96,7 +96,7 @@ func Raise(settings []Sysctl) ([]string, error) {
 		if have >= s.Min {
 			continue
 		}
-		if err := os.WriteFile(path, []byte(strconv.Itoa(s.Min)), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(strconv.Itoa(s.Min)), 0o600); err != nil {
 			return done, fmt.Errorf("cannot raise a kernel setting: %w", err)
 		}
 		done = append(done, fmt.Sprintf("raised %s from %d to %d", strings.ReplaceAll(s.Path, "/", "."), have, s.Min))
@@ -107,7 +107,7 @@ func Raise(settings []Sysctl) ([]string, error) {
 // PortFreeWithin says whether a TCP port can be listened on at the address, now or within a limit.
 func PortFreeWithin(addr string, limit time.Duration) bool {
 	for end := time.Now().Add(limit); ; time.Sleep(50 * time.Millisecond) {
-		if l, err := net.Listen("tcp", addr); err == nil {
+		if l, err := net.Listen("tcp", addr); err == nil { //nolint:noctx // It returns at once.
 			return l.Close() == nil
 		}
 		if time.Now().After(end) {

@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"net"
@@ -92,7 +93,7 @@ func TestEnsureKeepsWhatIsGood(t *testing.T) {
 				t.Fatal(err)
 			}
 			after, _ := os.ReadFile(d.Cert("server"))
-			if kept := string(before) == string(after); kept != tc.kept {
+			if kept := bytes.Equal(before, after); kept != tc.kept {
 				t.Errorf("\n%s\nEnsure(...): want kept %t, got %t", tc.reason, tc.kept, kept)
 			}
 		})

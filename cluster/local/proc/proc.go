@@ -70,13 +70,13 @@ func (g Group) start(s Spec, fingerprint string) error {
 			return fmt.Errorf("cannot make a directory: %w", err)
 		}
 	}
-	log, err := os.OpenFile(g.Log(s.Name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	log, err := os.OpenFile(g.Log(s.Name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644) //nolint:gosec // As the system's own logs.
 	if err != nil {
 		return fmt.Errorf("cannot open the log of %s: %w", s.Name, err)
 	}
-	defer log.Close() //nolint:errcheck // The process has its own descriptor.
+	defer log.Close() // The process has its own descriptor.
 
-	cmd := exec.Command(s.Path, s.Args...)
+	cmd := exec.Command(s.Path, s.Args...) //nolint:noctx // It outlives this process.
 	if s.Argv0 != "" {
 		cmd.Args[0] = s.Argv0
 	}
@@ -144,7 +144,7 @@ func (g Group) PID(name string) int {
 
 // Names lists the processes that have a record, running or not, sorted.
 func (g Group) Names() []string {
-	files, _ := filepath.Glob(filepath.Join(g.Records, "*.json")) //nolint:errcheck // The pattern is well-formed.
+	files, _ := filepath.Glob(filepath.Join(g.Records, "*.json")) // The pattern is well-formed.
 	names := make([]string, 0, len(files))
 	for _, f := range files {
 		names = append(names, strings.TrimSuffix(filepath.Base(f), ".json"))
@@ -176,7 +176,7 @@ func (g Group) write(name string, r Record) error {
 		return fmt.Errorf("cannot encode the record of %s: %w", name, err)
 	}
 	tmp := g.record(name) + ".tmp"
-	if err := os.WriteFile(tmp, b, 0o644); err != nil {
+	if err := os.WriteFile(tmp, b, 0o644); err != nil { //nolint:gosec // Whoever may log in may ask for the status.
 		return fmt.Errorf("cannot write the record of %s: %w", name, err)
 	}
 	return os.Rename(tmp, g.record(name))

@@ -70,7 +70,7 @@ func (f *fakeStatus) Patch(_ context.Context, o client.Object, _ client.Patch, _
 
 	f.writes++
 	o.SetResourceVersion("2")
-	f.saved = o.DeepCopyObject().(*v1alpha1.AgentScaler) //nolint:forcetypeassert // It is one.
+	f.saved = o.DeepCopyObject().(*v1alpha1.AgentScaler)
 
 	return nil
 }

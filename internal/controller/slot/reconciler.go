@@ -105,7 +105,9 @@ func (r *Reconciler) gather(ctx context.Context, key types.NamespacedName) (*Poo
 	}
 
 	if found > 1 {
-		return nil, r.refuse(p, l.Items)
+		r.refuse(p, l.Items)
+
+		return nil, nil
 	}
 
 	if found == 0 {
@@ -185,15 +187,13 @@ func (r *Reconciler) remember(p *Pool, bound []Claim) {
 
 // refuse says that it cannot be told which Deployment the workers belong to. It waits for an event: somebody has to
 // change something.
-func (r *Reconciler) refuse(p *Pool, deps []appsv1.Deployment) error {
+func (r *Reconciler) refuse(p *Pool, deps []appsv1.Deployment) {
 	err := fmt.Errorf("more than one pair of Deployment and AgentScaler carries %s=%s: no slots are given until only one does", monitorapi.LabelDispatcher, p.Dispatcher)
 	r.log.Info("Cannot tell the pool of waiting workers", "namespace", p.Namespace, "dispatcher", p.Dispatcher)
 
 	for i := range deps {
 		r.record.Event(&deps[i], event.Warning(reasonAmbiguous, err))
 	}
-
-	return nil
 }
 
 func (r *Reconciler) report(p *Pool, bound []Claim) {

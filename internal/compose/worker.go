@@ -43,6 +43,49 @@ const (
 	revisionHistoryLimit    = 3
 )
 
+// The parts that all workers have in common, converted once: they are half of what a call would otherwise convert. They
+// are shared by all answers, which nobody changes.
+var (
+	strategy = asValue(object{
+		"type":          "RollingUpdate",
+		"rollingUpdate": object{"maxSurge": maxSurge, "maxUnavailable": maxUnavailable},
+	})
+
+	// restricted is what the "restricted" pod security standard asks of a container, and a root file system that stays as
+	// it was built.
+	restricted = asValue(object{
+		"allowPrivilegeEscalation": false,
+		"readOnlyRootFilesystem":   true,
+		"capabilities":             object{"drop": list{"ALL"}},
+	})
+
+	startupProbe   = probe(monitorapi.PathLive, 1, 60)
+	readinessProbe = probe(monitorapi.PathReady, 1, 1)
+	livenessProbe  = probe(monitorapi.PathLive, 10, 3)
+
+	// The kubelet asks the monitor, which answers once the worker has drained; only then is the agent told to end.
+	lifecycle = asValue(object{"preStop": object{"httpGet": object{"path": monitorapi.PathDrained, "port": monitorapi.Port, "scheme": "HTTP"}}})
+
+	monitorPorts = asValue(list{object{"name": monitorPortName, "containerPort": monitorapi.Port, "protocol": "TCP"}})
+
+	defaultMonitorResources = asValue(object{
+		"requests": object{"cpu": "10m", "memory": "32Mi"},
+		"limits":   object{"memory": "128Mi"},
+	})
+
+	namespaceEnv = asValue(object{"name": monitorapi.EnvNamespace, "valueFrom": fieldRef("metadata.namespace")})
+	podEnv       = asValue(object{"name": monitorapi.EnvPod, "valueFrom": fieldRef("metadata.name")})
+
+	podinfoMount  = asValue(object{"name": volumePodinfo, "mountPath": monitorapi.PodinfoDir, "readOnly": true})
+	podinfoVolume = asValue(object{"name": volumePodinfo, "downwardAPI": object{"items": list{
+		object{"path": monitorapi.PodinfoAnnotations, "fieldRef": object{"apiVersion": "v1", "fieldPath": "metadata.annotations"}},
+		object{"path": monitorapi.PodinfoLabels, "fieldRef": object{"apiVersion": "v1", "fieldPath": "metadata.labels"}},
+	}}})
+
+	tmpMount  = asValue(object{"name": volumeTmp, "mountPath": "/tmp"})
+	tmpVolume = asValue(object{"name": volumeTmp, "emptyDir": object{}})
+)
+
 // deployment returns the workers. It never says how many: that is the AgentScaler's alone.
 func (p *pool) deployment() *structpb.Struct {
 	return asStruct(object{
@@ -50,11 +93,8 @@ func (p *pool) deployment() *structpb.Struct {
 		"kind":       "Deployment",
 		"metadata":   p.metadata(),
 		"spec": object{
-			"selector": object{"matchLabels": p.selector()},
-			"strategy": object{
-				"type":          "RollingUpdate",
-				"rollingUpdate": object{"maxSurge": maxSurge, "maxUnavailable": maxUnavailable},
-			},
+			"selector":                object{"matchLabels": p.selector()},
+			"strategy":                strategy,
 			"progressDeadlineSeconds": progressDeadlineSeconds,
 			"revisionHistoryLimit":    revisionHistoryLimit,
 			"template": object{
@@ -106,10 +146,10 @@ func (p *pool) initContainers() list {
 	monitor := p.monitorContainer(containerMonitor, "run")
 	// A native sidecar: it is there before the agent starts and until after the agent has ended.
 	monitor["restartPolicy"] = "Always"
-	monitor["ports"] = list{object{"name": monitorPortName, "containerPort": monitorapi.Port, "protocol": "TCP"}}
-	monitor["startupProbe"] = probe(monitorapi.PathLive, 1, 60)
-	monitor["readinessProbe"] = probe(monitorapi.PathReady, 1, 1)
-	monitor["livenessProbe"] = probe(monitorapi.PathLive, 10, 3)
+	monitor["ports"] = monitorPorts
+	monitor["startupProbe"] = startupProbe
+	monitor["readinessProbe"] = readinessProbe
+	monitor["livenessProbe"] = livenessProbe
 
 	if p.role.Stateless {
 		return list{monitor}
@@ -120,12 +160,12 @@ func (p *pool) initContainers() list {
 
 func (p *pool) monitorContainer(name, command string) object {
 	env := list{
-		object{"name": monitorapi.EnvNamespace, "valueFrom": fieldRef("metadata.namespace")},
-		object{"name": monitorapi.EnvPod, "valueFrom": fieldRef("metadata.name")},
+		namespaceEnv,
+		podEnv,
 		envVar(monitorapi.EnvDispatcher, p.Claim.Name),
 		envVar(monitorapi.EnvRole, p.role.Name),
 	}
-	mounts := list{object{"name": volumePodinfo, "mountPath": monitorapi.PodinfoDir, "readOnly": true}}
+	mounts := list{podinfoMount}
 
 	if !p.role.Stateless {
 		env = append(env, envVar(monitorapi.EnvStateDir, p.role.StatePath))
@@ -150,24 +190,21 @@ func (p *pool) monitorContainer(name, command string) object {
 		"env":             env,
 		"volumeMounts":    mounts,
 		"resources":       p.monitorResources(),
-		"securityContext": restricted(),
+		"securityContext": restricted,
 	}
 }
 
-func (p *pool) monitorResources() any {
+func (p *pool) monitorResources() *structpb.Value {
 	if r := p.cat.monitorResources; r != nil {
 		return r
 	}
 
-	return object{
-		"requests": object{"cpu": "10m", "memory": "32Mi"},
-		"limits":   object{"memory": "128Mi"},
-	}
+	return defaultMonitorResources
 }
 
 func (p *pool) agent() object {
 	r := p.role
-	mounts := list{object{"name": volumeTmp, "mountPath": "/tmp"}}
+	mounts := list{tmpMount}
 
 	if !r.Stateless {
 		mounts = append(mounts, object{"name": volumeState, "mountPath": r.StatePath})
@@ -189,9 +226,8 @@ func (p *pool) agent() object {
 		"readinessProbe":  r.fragments["readinessProbe"],
 		"livenessProbe":   r.fragments["livenessProbe"],
 		"volumeMounts":    mounts,
-		"securityContext": restricted(),
-		// The kubelet asks the monitor, which answers once the worker has drained; only then is the agent told to end.
-		"lifecycle": object{"preStop": object{"httpGet": object{"path": monitorapi.PathDrained, "port": monitorapi.Port, "scheme": "HTTP"}}},
+		"securityContext": restricted,
+		"lifecycle":       lifecycle,
 	}
 
 	if len(ports) > 0 {
@@ -222,13 +258,7 @@ func (p *pool) agentEnv() list {
 }
 
 func (p *pool) volumes() list {
-	vols := list{
-		object{"name": volumePodinfo, "downwardAPI": object{"items": list{
-			object{"path": monitorapi.PodinfoAnnotations, "fieldRef": object{"apiVersion": "v1", "fieldPath": "metadata.annotations"}},
-			object{"path": monitorapi.PodinfoLabels, "fieldRef": object{"apiVersion": "v1", "fieldPath": "metadata.labels"}},
-		}}},
-		object{"name": volumeTmp, "emptyDir": object{}},
-	}
+	vols := list{podinfoVolume, tmpVolume}
 
 	if !p.role.Stateless {
 		vols = append(vols, p.stateVolume())
@@ -292,23 +322,13 @@ func (p *pool) spread() any {
 	return out
 }
 
-// restricted is what the "restricted" pod security standard asks of a container, and a root file system that stays as
-// it was built.
-func restricted() object {
-	return object{
-		"allowPrivilegeEscalation": false,
-		"readOnlyRootFilesystem":   true,
-		"capabilities":             object{"drop": list{"ALL"}},
-	}
-}
-
-func probe(path string, period, failures int) object {
-	return object{
+func probe(path string, period, failures int) *structpb.Value {
+	return asValue(object{
 		"httpGet":          object{"path": path, "port": monitorapi.Port, "scheme": "HTTP"},
 		"periodSeconds":    period,
 		"failureThreshold": failures,
 		"timeoutSeconds":   2,
-	}
+	})
 }
 
 func envVar(name, value string) object { return object{"name": name, "value": value} }

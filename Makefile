@@ -66,10 +66,10 @@ fuzz: ## Each fuzz test for a short while.
 kwok: ## A hundred workers that become ready one by one: does Crossplane's circuit breaker stay closed?
 	@cluster/bench/breaker.sh
 
-lint: ## What golangci-lint and gofmt find.
+lint: ## What golangci-lint finds, in all modules and all kinds of tests. .golangci.yml has the reasons.
 	@$(LOCAL) build golangci-lint
-	@test -z "$$(gofmt -l $$(git ls-files '*.go' | grep -v zz_generated))" || { echo "run gofmt -w on:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
-	golangci-lint run ./...
+	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l); test -z "$$unformatted" || { echo "run gofmt -w on:" $$unformatted; exit 1; }
+	@for m in . $(MODULES); do echo "cd $$m && golangci-lint run"; (cd $$m && "$(CACHE)/bin/golangci-lint" run -c "$(CURDIR)/.golangci.yml" ./...); done
 
 bench: ## The figures in docs/benchmarks.md: the function in process and over gRPC, then on a cluster.
 	go test ./internal/compose -run '^$$' -bench . -benchtime 3s

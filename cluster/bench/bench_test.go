@@ -185,7 +185,7 @@ func resident(t *testing.T, program string) []float64 {
 	var out []float64
 
 	for _, p := range procs {
-		cmdline, _ := os.ReadFile(filepath.Join(p, "cmdline")) //nolint:gosec // A process may be gone by now.
+		cmdline, _ := os.ReadFile(filepath.Join(p, "cmdline")) // A process may be gone by now.
 		if first, _, _ := bytes.Cut(cmdline, []byte{0}); string(first) != program {
 			continue
 		}
@@ -217,7 +217,7 @@ func start(t *testing.T, name string, args ...string) {
 		t.Fatal(err)
 	}
 
-	cmd := exec.CommandContext(context.Background(), name, args...) //nolint:gosec // The arguments are ours.
+	cmd := exec.CommandContext(context.Background(), name, args...)
 	cmd.Stdout, cmd.Stderr = log, log
 
 	if err := cmd.Start(); err != nil {

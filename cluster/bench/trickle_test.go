@@ -184,7 +184,7 @@ func playPods(t *testing.T, over time.Duration) {
 	args := []string{"--kubeconfig", os.Getenv("KUBECONFIG"), "--manage-nodes-with-annotation-selector", "kwok.x-k8s.io/node=fake", "--server-address", "127.0.0.1:0"}
 
 	for _, f := range []string{"node/fast/node-initialize.yaml", "node/heartbeat-with-lease/node-heartbeat-with-lease.yaml", "pod/fast/pod-delete.yaml", "pod/fast/pod-ready.yaml"} {
-		b, err := os.ReadFile(filepath.Join(module, "kustomize/stage", f)) //nolint:gosec // A file of the module.
+		b, err := os.ReadFile(filepath.Join(module, "kustomize/stage", f))
 		if err != nil {
 			t.Fatal(err)
 		}

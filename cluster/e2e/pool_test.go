@@ -175,7 +175,7 @@ func kill(t *testing.T, uid, program string) {
 	}
 
 	for _, p := range procs {
-		cgroup, _ := os.ReadFile(filepath.Join(p, "cgroup"))
+		cgroup, _ := os.ReadFile(filepath.Join(p, "cgroup")) // A process may be gone by now.
 		cmdline, _ := os.ReadFile(filepath.Join(p, "cmdline"))
 
 		// A systemd cgroup writes a UID's dashes as underscores.

@@ -181,7 +181,7 @@ func playPods(t *testing.T, over time.Duration) {
 		t.Fatal("KWOK_MODULE is not set: run `make kwok`")
 	}
 
-	args := []string{"--kubeconfig", os.Getenv("KUBECONFIG"), "--manage-nodes-with-annotation-selector", "kwok.x-k8s.io/node=fake", "--server-address", "127.0.0.1:0"}
+	args := []string{"--kubeconfig", os.Getenv("KUBECONFIG"), "--manage-nodes-with-annotation-selector", "kwok.x-k8s.io/node=fake", "--server-address", "127.0.0.1:0", "--node-lease-duration-seconds", "40"}
 
 	for _, f := range []string{"node/fast/node-initialize.yaml", "node/heartbeat-with-lease/node-heartbeat-with-lease.yaml", "pod/fast/pod-delete.yaml", "pod/fast/pod-ready.yaml"} {
 		b, err := os.ReadFile(filepath.Join(module, "kustomize/stage", f))

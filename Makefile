@@ -72,7 +72,7 @@ lint: ## What golangci-lint finds, in all modules and all kinds of tests. .golan
 	@for m in . $(MODULES); do echo "cd $$m && golangci-lint run"; (cd $$m && "$(CACHE)/bin/golangci-lint" run -c "$(CURDIR)/.golangci.yml" ./...); done
 
 bench: ## The figures in docs/benchmarks.md: the function in process and over gRPC, then on a cluster.
-	go test ./internal/compose -run '^$$' -bench . -benchtime 3s
+	go test ./internal/compose -run '^$$' -bench . -benchtime 10s
 	@cluster/bench/bench.sh
 
 ##@ Build

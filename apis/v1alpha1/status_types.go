@@ -38,6 +38,8 @@ const (
 	StateScalingOut State = "ScalingOut"
 	// StateScalingIn is a pool from which workers are being removed.
 	StateScalingIn State = "ScalingIn"
+	// StateRollingOut is a pool whose workers are being replaced, a few at a time, because what they run has changed.
+	StateRollingOut State = "RollingOut"
 	// StateDegraded is a pool with fewer available workers than it should have, and no change under way that explains it.
 	StateDegraded State = "Degraded"
 	// StateSuspending is a pool on its way to no workers.

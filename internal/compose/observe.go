@@ -30,6 +30,17 @@ type observedDeployment struct {
 	progressing                condition
 }
 
+// rollingOut says whether pods are being replaced, in the words of the Deployment controller (pkg/controller/deployment/util).
+// Adding or removing pods leaves these reasons alone.
+func (d observedDeployment) rollingOut() bool {
+	switch d.progressing.Reason {
+	case "NewReplicaSetCreated", "FoundNewReplicaSet", "ReplicaSetUpdated":
+		return d.progressing.isTrue()
+	default:
+		return false
+	}
+}
+
 type observedScaler struct {
 	exists  bool
 	ready   bool

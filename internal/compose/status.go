@@ -113,10 +113,13 @@ func stateOf(p *pool, o observation, s Status, want int64) v1alpha1.State {
 		return v1alpha1.StateSuspended
 	case p.Spec.Suspend:
 		return v1alpha1.StateSuspending
+	case d.progressing.Status == "False" && !s.allAvailable:
+		return v1alpha1.StateStuck
+	// Between two replacements all workers are available for a moment, which is not the end of it.
+	case hasServed(o.phase) && d.rollingOut():
+		return v1alpha1.StateRollingOut
 	case s.allAvailable:
 		return v1alpha1.StateSteady
-	case d.progressing.Status == "False":
-		return v1alpha1.StateStuck
 	case !hasServed(o.phase):
 		return v1alpha1.StateStarting
 	case d.asked > want, d.replicas > want:
@@ -148,7 +151,7 @@ func phaseOf(o observation, s v1alpha1.State) v1alpha1.Phase {
 		if !hasServed(o.phase) {
 			return v1alpha1.PhaseInitializing
 		}
-	case v1alpha1.StateDegraded:
+	case v1alpha1.StateDegraded, v1alpha1.StateRollingOut:
 		if o.deployment.available == 0 {
 			return v1alpha1.PhaseInitializing
 		}

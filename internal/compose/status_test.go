@@ -21,7 +21,7 @@ type view struct {
 func TestStatus(t *testing.T) {
 	type deployment struct {
 		asked, replicas, available int64
-		stuck                      bool
+		stuck, rolling             bool
 	}
 
 	type said struct {
@@ -76,6 +76,11 @@ func TestStatus(t *testing.T) {
 			said: said{phase: "Ready", state: "Steady", replicas: 10, available: 10}, seen: &deployment{asked: 10, replicas: 10, available: 9},
 			view: view{Phase: "Ready", State: "Degraded", Replicas: 10, Available: 9, Ready: "READY_TRUE", TTL: ttlUnsettled},
 		},
+		"RollingOut": {
+			reason: "Workers that are replaced are no loss, not even when all are there between two of them.", want: 10,
+			said: said{phase: "Ready", state: "RollingOut", replicas: 10, available: 9}, seen: &deployment{asked: 10, replicas: 10, available: 10, rolling: true},
+			view: view{Phase: "Ready", State: "RollingOut", Replicas: 10, Available: 9, Ready: "READY_TRUE", TTL: ttlUnsettled},
+		},
 		"NoneLeft": {
 			reason: "A pool that lost all its workers cannot be used.", want: 2,
 			said: said{phase: "Ready", state: "Steady", replicas: 2, available: 2}, seen: &deployment{asked: 2, replicas: 2, available: 0},
@@ -112,13 +117,17 @@ func TestStatus(t *testing.T) {
 
 			observed := map[string]*structpb.Struct{resourceAgentScaler: parseStruct(t, scalerYAML)}
 			if d := tc.seen; d != nil {
-				progressing := "True"
+				progressing, reason := "True", "NewReplicaSetAvailable"
 				if d.stuck {
-					progressing = "False"
+					progressing, reason = "False", "ProgressDeadlineExceeded"
 				}
 
-				observed[resourceDeployment] = parseStruct(t, fmt.Sprintf(`{metadata: {generation: 1}, spec: {replicas: %d}, status: {observedGeneration: 1, replicas: %d, availableReplicas: %d, conditions: [{type: Progressing, status: %q}]}}`,
-					d.asked, d.replicas, d.available, progressing))
+				if d.rolling {
+					reason = "ReplicaSetUpdated"
+				}
+
+				observed[resourceDeployment] = parseStruct(t, fmt.Sprintf(`{metadata: {generation: 1}, spec: {replicas: %d}, status: {observedGeneration: 1, replicas: %d, availableReplicas: %d, conditions: [{type: Progressing, status: %q, reason: %s}]}}`,
+					d.asked, d.replicas, d.available, progressing, reason))
 			}
 
 			rsp := run(t, newFunction(), request(t, xr, observed))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -134,9 +135,22 @@ func TestKilledPodComesBackInItsSlot(t *testing.T) {
 		return nil
 	})
 
-	if after := settled(t, ad, 3)["1"]; after.GetAnnotations()[monitorapi.AnnotationEpoch] <= victim.GetAnnotations()[monitorapi.AnnotationEpoch] {
-		t.Errorf("the epoch of slot 1 did not rise: %s, then %s", victim.GetAnnotations()[monitorapi.AnnotationEpoch], after.GetAnnotations()[monitorapi.AnnotationEpoch])
+	after := settled(t, ad, 3)["1"]
+	if was, is := epoch(t, victim), epoch(t, after); is <= was {
+		t.Errorf("the epoch of slot 1 did not rise: %d, then %d", was, is)
 	}
+}
+
+// epoch returns the epoch under which a worker holds its slot.
+func epoch(t *testing.T, p corev1.Pod) int64 {
+	t.Helper()
+
+	n, err := strconv.ParseInt(p.GetAnnotations()[monitorapi.AnnotationEpoch], 10, 64)
+	if err != nil {
+		t.Fatalf("%s has no epoch: %v", p.GetName(), err)
+	}
+
+	return n
 }
 
 // An agent whose process is killed starts again in its pod, and so in its slot.

@@ -24,5 +24,4 @@ done
 kubectl delete provider.pkg.crossplane.io southwest-ai-provider-aidispatcher --ignore-not-found --wait --timeout=60s
 kubectl delete function.pkg.crossplane.io southwest-ai-function-aidispatcher --ignore-not-found --wait --timeout=60s
 [ -f _output/install.yaml ] && kubectl delete -f _output/install.yaml --ignore-not-found
-# What is left in the package manager's lock is what it still waits for.
 echo "AIDispatcher is removed; the definitions of its kinds stay until the package manager has collected them"

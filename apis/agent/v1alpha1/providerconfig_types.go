@@ -21,18 +21,78 @@ type Credentials struct {
 	xpv2.CommonCredentialSelectors `json:",inline"`
 }
 
+// The types of vector stores.
+const (
+	StorePGVector VectorStoreType = "pgvector"
+	StoreQdrant   VectorStoreType = "Qdrant"
+	StoreWeaviate VectorStoreType = "Weaviate"
+	StoreMilvus   VectorStoreType = "Milvus"
+	StoreChroma   VectorStoreType = "Chroma"
+)
+
+// A CABundleReference says where certificate authorities are, PEM.
+type CABundleReference struct {
+	// Kind of the object.
+	// +optional
+	// +kubebuilder:validation:Enum=ConfigMap;Secret
+	// +kubebuilder:default=ConfigMap
+	Kind string `json:"kind,omitempty"`
+
+	// Name of the object.
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+
+	// Namespace of the object. A ProviderConfig may only name its own, which is the default.
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+
+	// Key in the object.
+	// +optional
+	// +kubebuilder:default="ca.crt"
+	Key string `json:"key,omitempty"`
+}
+
+// StoreTLS says how a store is trusted.
+type StoreTLS struct {
+	// CABundleRef says which certificate authorities to trust, beside those of the system.
+	// +optional
+	CABundleRef *CABundleReference `json:"caBundleRef,omitempty"`
+
+	// InsecureSkipVerify trusts whoever answers. Never where the data matters.
+	// +optional
+	InsecureSkipVerify bool `json:"insecureSkipVerify,omitempty"`
+}
+
 // VectorStore says where a vector store is and how to get in.
 type VectorStore struct {
 	// Type of the store.
 	Type VectorStoreType `json:"type"`
 
-	// Endpoint of the store: a URL, or for pgvector host:port.
+	// Endpoint of the store, a URL without credentials: postgres://host:5432/database for pgvector, http or https for the others.
 	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
 	Endpoint string `json:"endpoint"`
 
-	// Credentials of the store.
+	// TLS says how the store is trusted.
+	// +optional
+	TLS *StoreTLS `json:"tls,omitempty"`
+
+	// Credentials by which collections are made: a key, user:password, a URL with both, or JSON with the fields user, password
+	// and apiKey.
 	// +optional
 	Credentials *Credentials `json:"credentials,omitempty"`
+
+	// AgentCredentials are given to agents where the store cannot make a login for each collection. Without them the agents
+	// of a ProviderConfig get its Credentials, and those of a ClusterProviderConfig get none: they are the platform's.
+	// +optional
+	AgentCredentials *Credentials `json:"agentCredentials,omitempty"`
+
+	// TimeoutSeconds is how long a call may take.
+	// +optional
+	// +kubebuilder:default=10
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=300
+	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
 }
 
 // CheckpointStore says where an object store is and how to get in.

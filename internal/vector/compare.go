@@ -2,6 +2,7 @@ package vector
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -35,11 +36,15 @@ func (f Features) Compare(want Spec, have State) Difference {
 
 		switch {
 		case c.Want == "" || c.Have == "" || c.Want == c.Have:
-		case p.support(f) == Always:
+		case p.support(f) == Always, p.support(f) == Growing && grows(have.Properties, want.Properties, p.name):
 			d.Mutable = append(d.Mutable, c)
-		case p.support(f) == AtCreation:
+		case p.support(f) != Never:
 			d.Immutable = append(d.Immutable, c)
 		}
+	}
+
+	if have.Unfinished {
+		d.Mutable = append(d.Mutable, Change{Property: "creation", Want: "finished", Have: "unfinished"})
 	}
 
 	if f.Stamp && want.Owner != have.Owner {
@@ -47,6 +52,32 @@ func (f Features) Compare(want Spec, have State) Difference {
 	}
 
 	return d
+}
+
+// grows says that a property becomes another by adding to it.
+func grows(from, to Properties, name string) bool {
+	switch name {
+	case "index.type":
+		return from.Index == Flat
+	case "index.m":
+		return *to.M > *from.M
+	case "index.efConstruction":
+		return *to.EfConstruction > *from.EfConstruction
+	case "index.ef":
+		return *to.Ef > *from.Ef
+	case "shards":
+		return *to.Shards > *from.Shards
+	case "replicas":
+		return *to.Replicas > *from.Replicas
+	case "quantization":
+		return from.Quantization == QuantizationNone
+	case "onDisk":
+		return *to.OnDisk
+	case "indexedFields":
+		return !slices.ContainsFunc(from.IndexedFields, func(f Field) bool { return !slices.Contains(to.IndexedFields, f) })
+	default:
+		return false
+	}
 }
 
 func orNobody(owner string) string {

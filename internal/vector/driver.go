@@ -12,11 +12,12 @@ import (
 // It may rely on the caller: specs have passed Features.Check, and Alter is given only what CanAlter allows.
 type Driver interface {
 	// Describe returns a collection as it is, with as few requests as the store allows. NotFound if there is none. An
-	// alias of this name is not a collection.
+	// alias of this name is not a collection. What can be chosen is told, chosen or not; m and both ef only of an HNSW index.
 	Describe(ctx context.Context, name string) (State, error)
 
 	// Create makes a collection with all that was asked for, owner included: whoever sees the collection sees the owner,
-	// whenever we die. What a store can only add afterwards (an index on a field) Alter adds. Exists if there is one.
+	// whenever we die. What a store can only add afterwards is added, or, if we die, the State is Unfinished. Exists if there
+	// is a collection or an alias of this name.
 	Create(ctx context.Context, s Spec) error
 
 	// Alter brings a collection from what it is to what is wanted, owner included, in whatever is mutable. What is equal, or
@@ -26,7 +27,7 @@ type Driver interface {
 	// Drop removes a collection with its data. That there is none is no error.
 	Drop(ctx context.Context, name string) error
 
-	// Close closes all connections. Calls under way fail.
+	// Close closes all connections. Calls under way and later ones fail: Unavailable.
 	Close()
 }
 

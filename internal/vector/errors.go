@@ -18,7 +18,7 @@ const (
 	NotFound Kind = "NotFound"
 	// Exists: there is already a collection, or an alias, of this name.
 	Exists Kind = "Exists"
-	// Unavailable: the store cannot be reached, did not answer in time, or says to try again.
+	// Unavailable: the store cannot be reached, did not answer before we stopped waiting, or says to try again.
 	Unavailable Kind = "Unavailable"
 	// CertificateInvalid: the store's certificate is not trusted, expired, or for another name; or ours is refused.
 	CertificateInvalid Kind = "CertificateInvalid"
@@ -76,7 +76,7 @@ func KindOf(err error) Kind {
 		return e.Kind
 	case errors.As(err, &verify), errors.As(err, &unknown), errors.As(err, &invalid), errors.As(err, &name), errors.As(err, &alert):
 		return CertificateInvalid
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.As(err, &network):
 		return Unavailable
 	default:
 		return Unknown

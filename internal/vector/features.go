@@ -15,6 +15,8 @@ const (
 	Never Support = iota
 	// AtCreation: it can be chosen when the collection is made, and not changed.
 	AtCreation
+	// Growing: it can be added to, and nothing taken from it: further fields, a greater number, a quantization after none.
+	Growing
 	// Always: it can be changed.
 	Always
 )

@@ -115,6 +115,10 @@ type State struct {
 	// ShardsReady of ShardsTotal shards, replicas counted, can serve. Both are 0 where the store has no shards.
 	ShardsReady, ShardsTotal int32
 
+	// Unfinished says that the collection is not yet whole, where it takes a store several requests to make one and the last
+	// of them did not come: Alter sends what is missing.
+	Unfinished bool
+
 	// Aliases that point to the collection, sorted.
 	Aliases []string
 }

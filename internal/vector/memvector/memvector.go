@@ -27,15 +27,22 @@ type Store struct {
 	mu          sync.Mutex
 	collections map[string]vector.State
 	aliases     map[string]string
-	logins      map[string]vector.Grant
+	logins      map[string]login
 	passwords   int
 	calls       map[string]int
 	fail        func(call, name string) error
 }
 
+// A login is what one may reach, and the password that lets one.
+type login struct {
+	vector.Grant
+
+	password string
+}
+
 // NewStore returns an empty store.
 func NewStore() *Store {
-	return &Store{collections: map[string]vector.State{}, aliases: map[string]string{}, logins: map[string]vector.Grant{}, calls: map[string]int{}}
+	return &Store{collections: map[string]vector.State{}, aliases: map[string]string{}, logins: map[string]login{}, calls: map[string]int{}}
 }
 
 // Fail has every call answered by f first, with the name of the method and of the collection, alias or login; nil lets
@@ -89,9 +96,9 @@ func (s *Store) Login(name string) (vector.Grant, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	g, ok := s.logins[name]
+	l, ok := s.logins[name]
 
-	return g, ok
+	return l.Grant, ok
 }
 
 // Open returns a client of the store.

@@ -49,16 +49,16 @@ func (d *driver) Grant(ctx context.Context, g vector.Grant, last vector.Access) 
 	}
 	defer end()
 
-	_, known := d.s.logins[g.Login]
-	d.s.logins[g.Login] = g
+	l := login{Grant: g, password: d.s.logins[g.Login].password}
 
-	if known && last.User == g.Login && last.Password != "" {
-		return last, nil
+	if l.password == "" || last.User != g.Login || last.Password != l.password {
+		d.s.passwords++
+		l.password = "secret-" + strconv.Itoa(d.s.passwords)
 	}
 
-	d.s.passwords++
+	d.s.logins[g.Login] = l
 
-	return vector.Access{User: g.Login, Password: "secret-" + strconv.Itoa(d.s.passwords)}, nil
+	return vector.Access{User: g.Login, Password: l.password}, nil
 }
 
 // Revoke implements vector.Granter.

@@ -107,6 +107,13 @@ func TestAIDispatcherRules(t *testing.T) {
 		"ReplicasZero":    {"No workers is what suspend is for.", "{role: coder, modelRef: m, replicas: 0}", "replicas must be at least 1; to run no worker for a while set suspend: true"},
 		"ReplicasMany":    {"A pool is bounded.", "{role: coder, modelRef: m, replicas: 1001}", "replicas must be at most 1000; split a larger pool into several AIDispatchers"},
 		"DimZero":         {"A vector has a dimension.", "{role: coder, modelRef: m, memoryConfig: {collection: c, dim: 0}}", "memoryConfig.dim must be the embedding model's dimension, 1 to 65535 (1536 for many models)"},
+		"SuccessorAlone":  {"A successor takes over the aliases.", "{role: coder, modelRef: m, memoryConfig: {collection: c, dim: 3, successor: {collection: d, dim: 4}}}", "a successor takes over the aliases, and there is none: set memoryConfig.aliases, and let agents use one"},
+		"SuccessorItself": {"A successor is another collection.", "{role: coder, modelRef: m, memoryConfig: {collection: c, dim: 3, aliases: [a], successor: {collection: c, dim: 4}}}", "memoryConfig.successor.collection must be another collection; once it is released, remove memoryConfig.successor"},
+		"SuccessorAlias":  {"A name means one thing.", "{role: coder, modelRef: m, memoryConfig: {collection: c, dim: 3, aliases: [d], successor: {collection: d, dim: 4}}}", "an alias of memoryConfig.aliases must not be the name of the successor"},
+		"AliasItself":     {"An alias is another name.", "{role: coder, modelRef: m, memoryConfig: {collection: c, dim: 3, aliases: [c]}}", "an alias of memoryConfig.aliases must not be the name of the collection itself"},
+		"AliasNoName":     {"An alias is a name that all stores take.", "{role: coder, modelRef: m, memoryConfig: {collection: c, dim: 3, aliases: ['9']}}", "should match '^[A-Za-z][A-Za-z0-9_-]*$'"},
+		"Successor":       {"A successor with an alias is accepted.", "{role: coder, modelRef: m, memoryConfig: {collection: c, dim: 3, aliases: [a], successor: {collection: d, dim: 4}}}", ""},
+		"OnDelete":        {"Data are kept or deleted.", "{role: coder, modelRef: m, memoryConfig: {collection: c, dim: 3, onDelete: Maybe}}", `Unsupported value: "Maybe": supported values: "Keep", "Delete"`},
 		"MinAboveMax":     {"Bounds leave room.", "{role: coder, modelRef: m, scaling: {minReplicas: 5, maxReplicas: 2}}", "scaling.minReplicas must not be larger than scaling.maxReplicas: lower the one or raise the other"},
 		"MinAboveDefault": {"A default takes part.", "{role: coder, modelRef: m, scaling: {minReplicas: 101}}", "scaling.minReplicas must not be larger than scaling.maxReplicas: lower the one or raise the other"},
 		"KEDADrain":       {"KEDA cannot choose a worker.", "{role: coder, modelRef: m, scaling: {engine: KEDA, scaleDown: {drainTimeoutSeconds: 60}}}", "scaling.scaleDown.drainTimeoutSeconds and onDrainTimeout belong to the Native engine, which chooses the worker: remove them or set engine: Native"},
@@ -114,11 +121,16 @@ func TestAIDispatcherRules(t *testing.T) {
 	}
 
 	memory := "{role: coder, modelRef: m, memoryConfig: {collection: c, dim: 1536}}"
+	released := "{role: coder, modelRef: m, memoryConfig: {collection: c, dim: 3, aliases: [a], successor: {collection: d, dim: 4, stage: Release}}}"
 	updates := map[string]struct{ reason, from, to, want string }{
-		"Collection": {"A collection is not renamed.", memory, strings.Replace(memory, "collection: c", "collection: d", 1), "memoryConfig.collection cannot change: a collection is not renamed; make a new AIDispatcher for another collection"},
-		"Dim":        {"Dimensions do not mix.", memory, strings.Replace(memory, "1536", "768", 1), "memoryConfig.dim cannot change: vectors of two dimensions cannot be compared; make a new collection and re-embed"},
-		"Distance":   {"An index is built for one distance.", memory, strings.Replace(memory, "dim: 1536", "dim: 1536, distance: L2", 1), "memoryConfig.distance cannot change: the index is built for one distance; make a new collection and re-embed"},
+		"Collection": {"A collection is not renamed.", memory, strings.Replace(memory, "collection: c", "collection: d", 1), "memoryConfig.collection cannot change but to that of a released successor, with its dim and distance: a collection is not renamed; set memoryConfig.successor, or make a new AIDispatcher for another collection"},
+		"Dim":        {"Dimensions do not mix.", memory, strings.Replace(memory, "1536", "768", 1), "memoryConfig.dim cannot change: vectors of two dimensions cannot be compared; set memoryConfig.successor, or make a new collection, and re-embed"},
+		"Distance":   {"An index is built for one distance.", memory, strings.Replace(memory, "dim: 1536", "dim: 1536, distance: L2", 1), "memoryConfig.distance cannot change: the index is built for one distance; set memoryConfig.successor, or make a new collection, and re-embed"},
 		"Replicas":   {"A size changes all the time.", memory, strings.Replace(memory, "modelRef", "replicas: 9, modelRef", 1), ""},
+		"TakeOver":   {"A released successor becomes the collection.", released, "{role: coder, modelRef: m, memoryConfig: {collection: d, dim: 4, aliases: [a]}}", ""},
+		"TakeOther":  {"With its own dimension only.", released, "{role: coder, modelRef: m, memoryConfig: {collection: d, dim: 5, aliases: [a]}}", "memoryConfig.collection cannot change but to that of a released successor"},
+		"TakeBack":   {"There is no way back from a release.", released, strings.Replace(released, "Release", "Prepare", 1), "a released successor cannot be taken back"},
+		"SwitchBack": {"There is one from a switch.", strings.Replace(released, "Release", "Switch", 1), strings.Replace(released, "Release", "Prepare", 1), ""},
 		"AddMemory":  {"Memory can be added later.", "{role: coder, modelRef: m}", memory, ""},
 	}
 

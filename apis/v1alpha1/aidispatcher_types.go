@@ -3,6 +3,8 @@ package v1alpha1
 import (
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	agentv1alpha1 "github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 )
 
 // A Role says what the pool's agents do. What a role runs is the platform team's catalog.
@@ -62,21 +64,15 @@ type AIDispatcherSpec struct {
 	TokenBudget *TokenBudget `json:"tokenBudget,omitempty"`
 }
 
-// A Distance is how two vectors are compared.
-// +kubebuilder:validation:Enum=Cosine;Dot;L2
-type Distance string
-
-// The distances a collection can be made with.
-const (
-	DistanceCosine Distance = "Cosine"
-	DistanceDot    Distance = "Dot"
-	DistanceL2     Distance = "L2"
-)
-
-// MemoryConfig describes a pool's vector collection.
-// +kubebuilder:validation:XValidation:rule="self.collection == oldSelf.collection",message="memoryConfig.collection cannot change: a collection is not renamed; make a new AIDispatcher for another collection"
-// +kubebuilder:validation:XValidation:rule="self.dim == oldSelf.dim",message="memoryConfig.dim cannot change: vectors of two dimensions cannot be compared; make a new collection and re-embed"
-// +kubebuilder:validation:XValidation:rule="self.distance == oldSelf.distance",message="memoryConfig.distance cannot change: the index is built for one distance; make a new collection and re-embed"
+// MemoryConfig describes a pool's vector collection. Its rules are those of a VectorCollection.
+// +kubebuilder:validation:XValidation:rule="self.collection == oldSelf.collection || (has(oldSelf.successor) && oldSelf.successor.stage == 'Release' && self.collection == oldSelf.successor.collection && self.dim == oldSelf.successor.dim && self.distance == oldSelf.successor.distance)",message="memoryConfig.collection cannot change but to that of a released successor, with its dim and distance: a collection is not renamed; set memoryConfig.successor, or make a new AIDispatcher for another collection"
+// +kubebuilder:validation:XValidation:rule="self.dim == oldSelf.dim || self.collection != oldSelf.collection",message="memoryConfig.dim cannot change: vectors of two dimensions cannot be compared; set memoryConfig.successor, or make a new collection, and re-embed"
+// +kubebuilder:validation:XValidation:rule="self.distance == oldSelf.distance || self.collection != oldSelf.collection",message="memoryConfig.distance cannot change: the index is built for one distance; set memoryConfig.successor, or make a new collection, and re-embed"
+// +kubebuilder:validation:XValidation:rule="!has(self.successor) || self.successor.collection != self.collection",message="memoryConfig.successor.collection must be another collection; once it is released, remove memoryConfig.successor"
+// +kubebuilder:validation:XValidation:rule="!has(self.successor) || (has(self.aliases) && size(self.aliases) > 0)",message="a successor takes over the aliases, and there is none: set memoryConfig.aliases, and let agents use one"
+// +kubebuilder:validation:XValidation:rule="!has(self.aliases) || !(self.collection in self.aliases)",message="an alias of memoryConfig.aliases must not be the name of the collection itself"
+// +kubebuilder:validation:XValidation:rule="!has(self.aliases) || !has(self.successor) || !(self.successor.collection in self.aliases)",message="an alias of memoryConfig.aliases must not be the name of the successor"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.successor) || oldSelf.successor.stage != 'Release' || self.collection != oldSelf.collection || (has(self.successor) && self.successor.stage == 'Release')",message="a released successor cannot be taken back: set memoryConfig.collection, dim and distance to the successor's and remove memoryConfig.successor"
 type MemoryConfig struct {
 	// Collection is the collection's name in the store.
 	// +kubebuilder:validation:MinLength=1
@@ -91,9 +87,29 @@ type MemoryConfig struct {
 	// Distance is how two vectors are compared.
 	// +optional
 	// +kubebuilder:default=Cosine
-	Distance Distance `json:"distance,omitempty"`
+	Distance agentv1alpha1.Distance `json:"distance,omitempty"`
 
-	// ProviderConfigRef names the configuration that says where the store is.
+	// Aliases are further names of the collection. Agents are told the first one, if there is one, and so need not know
+	// when a successor takes over.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[A-Za-z][A-Za-z0-9_-]*$`
+	Aliases []string `json:"aliases,omitempty"`
+
+	// Successor is the collection that replaces this one, for another embedding model.
+	// +optional
+	Successor *agentv1alpha1.VectorSuccessor `json:"successor,omitempty"`
+
+	// OnDelete says what becomes of the vectors when the AIDispatcher is deleted, or its memoryConfig removed.
+	// +optional
+	// +kubebuilder:default=Keep
+	OnDelete agentv1alpha1.DataPolicy `json:"onDelete,omitempty"`
+
+	// ProviderConfigRef names the configuration that says where the store is. Without it the platform's catalog says
+	// which, and without that the ClusterProviderConfig "default" does.
 	// +optional
 	ProviderConfigRef *xpv2.ProviderConfigReference `json:"providerConfigRef,omitempty"`
 }

@@ -3,6 +3,8 @@ package v1alpha1
 import (
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	agentv1alpha1 "github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 )
 
 // A Phase is the pool's state in one word.
@@ -30,6 +32,9 @@ type State string
 const (
 	// StateWaitingForMemory is a pool whose memory or checkpoint repository has not been ready yet.
 	StateWaitingForMemory State = "WaitingForMemory"
+	// StateMemoryRefused is a pool without workers whose memory cannot become what the claim asks for: somebody has to
+	// change the claim, the catalog or the store.
+	StateMemoryRefused State = "MemoryRefused"
 	// StateStarting is a pool whose first workers start.
 	StateStarting State = "Starting"
 	// StateSteady is a pool with as many available workers as it should have.
@@ -40,7 +45,8 @@ const (
 	StateScalingIn State = "ScalingIn"
 	// StateRollingOut is a pool whose workers are being replaced, a few at a time, because what they run has changed.
 	StateRollingOut State = "RollingOut"
-	// StateDegraded is a pool with fewer available workers than it should have, and no change under way that explains it.
+	// StateDegraded is a pool with fewer available workers than it should have and no change under way that explains it, or
+	// one whose memory has failed since.
 	StateDegraded State = "Degraded"
 	// StateSuspending is a pool on its way to no workers.
 	StateSuspending State = "Suspending"
@@ -54,7 +60,8 @@ const (
 const (
 	// ConditionAccepted says whether the catalog has what the claim names.
 	ConditionAccepted xpv2.ConditionType = "Accepted"
-	// ConditionMemoryReady says whether the memory exists with the right dimension. Only on a pool that asks for memory.
+	// ConditionMemoryReady says whether the memory exists as asked for. Where it does not, its reason and message are those
+	// of the VectorCollection's condition Synced. Only on a pool that asks for memory.
 	ConditionMemoryReady xpv2.ConditionType = "MemoryReady"
 	// ConditionCheckpointReady says whether the checkpoint repository can be used. Only on a pool that asks for it.
 	ConditionCheckpointReady xpv2.ConditionType = "CheckpointReady"
@@ -145,11 +152,20 @@ type AIDispatcherStatus struct {
 	LastScale *LastScale `json:"lastScale,omitempty"`
 }
 
-// MemoryStatus is what was observed of a pool's vector collection.
+// MemoryStatus is what was observed of a pool's vector collection. How many vectors there are is said by the
+// VectorCollection only: a number that changes all the time is no matter of the pool's status.
 type MemoryStatus struct {
 	// Collection is the collection's name in the store.
 	// +optional
 	Collection string `json:"collection,omitempty"`
+
+	// Store is the type of the store.
+	// +optional
+	Store agentv1alpha1.VectorStoreType `json:"store,omitempty"`
+
+	// Dim is the dimension that the collection has, which is another than asked for where somebody else made it.
+	// +optional
+	Dim *int32 `json:"dim,omitempty"`
 
 	// Ready says whether the collection exists as asked.
 	Ready bool `json:"ready"`
@@ -157,6 +173,14 @@ type MemoryStatus struct {
 	// FirstReadyTime is when the collection was first ready. From then on workers may exist.
 	// +optional
 	FirstReadyTime *metav1.Time `json:"firstReadyTime,omitempty"`
+
+	// Serving is the collection that the aliases point to, where there is a successor.
+	// +optional
+	Serving string `json:"serving,omitempty"`
+
+	// Successor is the stage that the successor has reached: Prepared, Switched or Released.
+	// +optional
+	Successor string `json:"successor,omitempty"`
 }
 
 // CheckpointStatus is what was observed of a pool's checkpoint repository.

@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -38,6 +39,8 @@ type role struct {
 
 	fragments map[string]*structpb.Value
 	env       list
+	// How the collections of its pools are made.
+	tuning map[string]*structpb.Value
 }
 
 // role returns a role, or a refusal that says what there is.
@@ -200,6 +203,9 @@ func compileCatalog(in *v1beta1.Catalog, input *structpb.Struct) *Catalog {
 		for _, e := range field(raw[i].GetStructValue(), "env").GetListValue().GetValues() {
 			r.env = append(r.env, e)
 		}
+
+		r.tuning = maps.Clone(field(raw[i].GetStructValue(), "memory").GetStructValue().GetFields())
+		delete(r.tuning, "providerConfigRef")
 
 		out.roles[r.Name] = r
 	}

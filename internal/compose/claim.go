@@ -13,6 +13,7 @@ import (
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
 
+	agentv1alpha1 "github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"github.com/southwest-ai/agent-operator/apis/v1alpha1"
 )
 
@@ -83,7 +84,7 @@ func defaultSpec(s *v1alpha1.AIDispatcherSpec) {
 	}
 
 	if m := s.MemoryConfig; m != nil && m.Distance == "" {
-		m.Distance = v1alpha1.DistanceCosine
+		m.Distance = agentv1alpha1.DistanceCosine
 	}
 
 	if c := s.Checkpoint; c != nil && c.IntervalSeconds == nil {
@@ -138,14 +139,8 @@ func validateSpec(s *v1alpha1.AIDispatcherSpec) error {
 		}
 	}
 
-	if m := s.MemoryConfig; m != nil {
-		if m.Collection == "" {
-			return refuse(v1alpha1.ReasonInvalidClaim, "spec.memoryConfig.collection is empty: name the collection")
-		}
-
-		if m.Dim < 1 || m.Dim > maxDim {
-			return refuse(v1alpha1.ReasonInvalidClaim, "spec.memoryConfig.dim is %d and must be the embedding model's dimension, 1 to %d (1536 for many models)", m.Dim, maxDim)
-		}
+	if err := validateMemoryConfig(s.MemoryConfig); err != nil {
+		return err
 	}
 
 	return validateScaling(s.Scaling)

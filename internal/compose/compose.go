@@ -40,6 +40,9 @@ type pool struct {
 	role  *role
 	model model
 	cat   *Catalog
+	// Whether workers are given the memory, and how its collection is laid out already.
+	wired   bool
+	laidOut object
 }
 
 // A model as the workers of a pool reach it.
@@ -66,6 +69,7 @@ func Compose(xr *structpb.Struct, cat *Catalog, observed map[string]*structpb.St
 	}
 
 	o := observe(xr, observed)
+	p.wired, p.laidOut = wiresMemory(p, o), laidOut(observed[resourceVectorCollection])
 	status := deriveStatus(p, o)
 
 	out := map[string]Resource{

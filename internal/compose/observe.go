@@ -3,6 +3,9 @@ package compose
 import (
 	"google.golang.org/protobuf/types/known/structpb"
 
+	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
+
+	agentv1alpha1 "github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"github.com/southwest-ai/agent-operator/apis/v1alpha1"
 )
 
@@ -28,6 +31,8 @@ type observedDeployment struct {
 	current                    bool
 	asked, replicas, available int64
 	progressing                condition
+	// Whether its workers are given the memory.
+	hasMemory bool
 }
 
 // rollingOut says whether pods are being replaced, in the words of the Deployment controller (pkg/controller/deployment/util).
@@ -54,11 +59,14 @@ type observedScaler struct {
 
 // An observedStore is a vector collection or a checkpoint repository.
 type observedStore struct {
+	// Whether it is there, and as it is asked for.
 	ready     bool
 	condition condition
 	synced    condition
 	// When it was first ready, as the composite's status remembers it.
 	firstReady string
+	// What its controller saw of it.
+	at map[string]*structpb.Value
 }
 
 // The figures of a scaler that become the pool's.
@@ -91,6 +99,7 @@ func observeDeployment(d *structpb.Struct) observedDeployment {
 		replicas:    zeroIfNil(number(d, "status", "replicas")),
 		available:   zeroIfNil(number(d, "status", "availableReplicas")),
 		progressing: conditionOf(d, "Progressing"),
+		hasMemory:   field(d, "spec", "template", "metadata", "labels", agentv1alpha1.LabelMemory) != nil,
 	}
 }
 
@@ -125,7 +134,9 @@ func observeStore(s *structpb.Struct, firstReady string) observedStore {
 	}
 
 	o.condition, o.synced = conditionOf(s, "Ready"), conditionOf(s, "Synced")
-	o.ready = o.condition.isTrue()
+	// A resource whose reconciliation is paused, on request, is as it was.
+	o.ready = o.condition.isTrue() && (o.synced.Status != "False" || o.synced.Reason == string(xpv2.ReasonReconcilePaused))
+	o.at = field(s, "status", "atProvider").GetStructValue().GetFields()
 
 	if o.ready && o.firstReady == "" {
 		o.firstReady = o.condition.Time

@@ -81,7 +81,7 @@ func (p *pool) agentScaler() *structpb.Struct {
 		params["tokensPerMinute"] = b.TokensPerMinute
 	}
 
-	return p.managed("AgentScaler", params, nil)
+	return p.managed("AgentScaler", params, nil, nil)
 }
 
 func triggers(metrics []v1alpha1.Metric) list {
@@ -93,17 +93,6 @@ func triggers(metrics []v1alpha1.Metric) list {
 	return out
 }
 
-// vectorCollection returns the pool's memory.
-func (p *pool) vectorCollection() *structpb.Struct {
-	m := p.Spec.MemoryConfig
-
-	return p.managed("VectorCollection", object{
-		"collection": m.Collection,
-		"dim":        m.Dim,
-		"distance":   string(m.Distance),
-	}, m.ProviderConfigRef)
-}
-
 // checkpoint returns the pool's checkpoint repository. Two pools of one name in two namespaces must not share one.
 func (p *pool) checkpoint() *structpb.Struct {
 	c := p.Spec.Checkpoint
@@ -113,12 +102,13 @@ func (p *pool) checkpoint() *structpb.Struct {
 		params["retain"] = object{"last": r.Last, "hourly": r.Hourly, "daily": r.Daily}
 	}
 
-	return p.managed("Checkpoint", params, c.ProviderConfigRef)
+	return p.managed("Checkpoint", params, c.ProviderConfigRef, nil)
 }
 
-// managed returns a managed resource. Without a reference the API's default configuration applies.
-func (p *pool) managed(kind string, params object, ref *xpv2.ProviderConfigReference) *structpb.Struct {
-	spec := object{"forProvider": params}
+// managed returns a managed resource, with the secret that its connection details go to, or nil. Without a reference the
+// API's default configuration applies.
+func (p *pool) managed(kind string, params object, ref *xpv2.ProviderConfigReference, secret object) *structpb.Struct {
+	spec := object{"forProvider": params, "writeConnectionSecretToRef": secret}
 	if ref != nil {
 		spec["providerConfigRef"] = object{"kind": ref.Kind, "name": ref.Name}
 	}

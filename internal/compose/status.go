@@ -47,7 +47,12 @@ func (s Status) Ready() bool {
 // unsettled says whether the pool is on its way, or the last word on it is not yet known to have been told.
 func unsettled(o observation, s Status) bool {
 	switch s.State {
-	case v1alpha1.StateSteady, v1alpha1.StateSuspended, v1alpha1.StateWaitingForMemory:
+	case v1alpha1.StateSteady, v1alpha1.StateSuspended, v1alpha1.StateWaitingForMemory, v1alpha1.StateMemoryRefused:
+	case v1alpha1.StateDegraded:
+		// Workers come back; a memory that failed may stay so for long, and tells when it does not.
+		if !s.allAvailable {
+			return true
+		}
 	default:
 		return true
 	}
@@ -107,6 +112,8 @@ func stateOf(p *pool, o observation, s Status, want int64) v1alpha1.State {
 	d := o.deployment
 
 	switch {
+	case !d.exists && !s.memoryWasReady && refusesMemory(p, o):
+		return v1alpha1.StateMemoryRefused
 	case !d.exists && !s.memoryWasReady:
 		return v1alpha1.StateWaitingForMemory
 	case p.Spec.Suspend && d.exists && d.replicas == 0 && d.asked == 0:
@@ -118,6 +125,8 @@ func stateOf(p *pool, o observation, s Status, want int64) v1alpha1.State {
 	// Between two replacements all workers are available for a moment, which is not the end of it.
 	case hasServed(o.phase) && d.rollingOut():
 		return v1alpha1.StateRollingOut
+	case s.allAvailable && hasServed(o.phase) && memoryFailed(p, o):
+		return v1alpha1.StateDegraded
 	case s.allAvailable:
 		return v1alpha1.StateSteady
 	case !hasServed(o.phase):
@@ -143,7 +152,7 @@ func phaseOf(o observation, s v1alpha1.State) v1alpha1.Phase {
 	switch s {
 	case v1alpha1.StateSuspended:
 		return v1alpha1.PhaseSuspended
-	case v1alpha1.StateStuck:
+	case v1alpha1.StateStuck, v1alpha1.StateMemoryRefused:
 		return v1alpha1.PhaseFailed
 	case v1alpha1.StateWaitingForMemory, v1alpha1.StateStarting:
 		return v1alpha1.PhaseInitializing
@@ -193,6 +202,10 @@ func storeCondition(typ xpv2.ConditionType, kind, name string, o observedStore) 
 	c.Message = fmt.Sprintf("%s %s is not ready", kind, name)
 
 	// What keeps it from being ready, in the words of its own controller.
+	if o.synced.Status == "False" && o.synced.Reason != "" {
+		c.Reason = xpv2.ConditionReason(o.synced.Reason)
+	}
+
 	for _, why := range []condition{o.synced, o.condition} {
 		if why.Status == "False" && why.Message != "" {
 			c.Message += ": " + why.Message
@@ -212,12 +225,17 @@ func workersCondition(s Status) Condition {
 		c.Reason, c.Message = v1alpha1.ReasonSuspended, "the pool has no workers because suspend is true"
 	case v1alpha1.StateStuck:
 		c.Reason, c.Message = v1alpha1.ReasonWorkersStuck, c.Message+", and none has become so for long: look at the workers' events and logs"
-	case v1alpha1.StateWaitingForMemory:
+	case v1alpha1.StateWaitingForMemory, v1alpha1.StateMemoryRefused:
 		c.Reason, c.Message = v1alpha1.ReasonWaiting, "no worker starts before the pool's memory has been ready once"
 	case v1alpha1.StateSteady:
 		c.True, c.Reason, c.Message = true, v1alpha1.ReasonAllAvailable, "all workers are available"
 	default:
 		c.Reason = v1alpha1.ReasonSomeUnavailable
+
+		// It is the memory that is degraded.
+		if s.State == v1alpha1.StateDegraded && s.allAvailable {
+			c.True, c.Reason, c.Message = true, v1alpha1.ReasonAllAvailable, "all workers are available"
+		}
 	}
 
 	return c
@@ -279,7 +297,7 @@ func statusFields(p *pool, o observation, s Status) *structpb.Struct {
 	}
 
 	if m := p.Spec.MemoryConfig; m != nil {
-		f["memory"] = object{"collection": m.Collection, "ready": o.memory.ready, "firstReadyTime": orNil(o.memory.firstReady)}
+		f["memory"] = memoryFields(m, o.memory)
 	}
 
 	if p.Spec.Checkpoint != nil {

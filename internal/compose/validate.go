@@ -18,10 +18,12 @@ import (
 // order of a list decide who wins.
 var reservedEnv = []string{
 	envOpenAIBaseURL, envOpenAIKey, envOpenAIModel, envAnthropicBaseURL, envAnthropicKey, envAnthropicModel, envStateDir,
+	envVectorStore, envVectorEndpoint, envVectorCollection, envVectorDim, envVectorDistance, envVectorUser, envVectorPassword,
+	envVectorAPIKey, envVectorSuccessor, envVectorSuccessorDim, envVectorCAFile,
 }
 
 // The directories of a worker that are taken, so that no state can lie there.
-var reservedPaths = []string{"/", "/tmp", "/etc", monitorapi.PodinfoDir, "/proc", "/sys", "/dev"}
+var reservedPaths = []string{"/", "/tmp", "/etc", monitorapi.PodinfoDir, memoryDir, "/proc", "/sys", "/dev"}
 
 // validateCatalog returns everything that is wrong with a catalog, each with the field it stands in.
 func validateCatalog(c *v1beta1.Catalog) []string {
@@ -86,6 +88,7 @@ func validateRole(p *problems, at string, r *v1beta1.Role) {
 	}
 
 	validatePorts(p, at, r.Ports)
+	validateMemory(p, at+".memory", r.Memory)
 }
 
 func validatePorts(p *problems, at string, ports []v1beta1.Port) {

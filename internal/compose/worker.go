@@ -2,6 +2,7 @@ package compose
 
 import (
 	"path"
+	"slices"
 
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -98,7 +99,7 @@ func (p *pool) deployment() *structpb.Struct {
 			"progressDeadlineSeconds": progressDeadlineSeconds,
 			"revisionHistoryLimit":    revisionHistoryLimit,
 			"template": object{
-				"metadata": object{"labels": p.labels()},
+				"metadata": object{"labels": p.workerLabels()},
 				"spec":     p.podSpec(),
 			},
 		},
@@ -176,6 +177,7 @@ func (p *pool) monitorContainer(name, command string) object {
 		env = append(env,
 			envVar(monitorapi.EnvModelEndpoint, p.model.endpoint),
 			envVar(monitorapi.EnvModelProtocol, string(p.model.protocol)))
+		env = append(env, p.memoryPlaceEnv()...)
 
 		if p.model.secretName != "" {
 			mounts = append(mounts, object{"name": volumeModelKey, "mountPath": path.Dir(monitorapi.ModelKeyFile), "readOnly": true})
@@ -208,6 +210,10 @@ func (p *pool) agent() object {
 
 	if !r.Stateless {
 		mounts = append(mounts, object{"name": volumeState, "mountPath": r.StatePath})
+	}
+
+	if p.wired {
+		mounts = append(mounts, memoryMount)
 	}
 
 	ports := make(list, 0, len(r.Ports))
@@ -254,7 +260,7 @@ func (p *pool) agentEnv() list {
 		env = append(env, envVar(envStateDir, p.role.StatePath))
 	}
 
-	return env
+	return slices.Concat(env, p.memoryPlaceEnv(), p.memoryAccessEnv())
 }
 
 func (p *pool) volumes() list {
@@ -269,6 +275,10 @@ func (p *pool) volumes() list {
 			"secretName": p.model.secretName,
 			"items":      list{object{"key": p.model.secretKey, "path": path.Base(monitorapi.ModelKeyFile)}},
 		}})
+	}
+
+	if p.wired {
+		vols = append(vols, object{"name": volumeMemory, "secret": object{"secretName": p.memorySecret()}})
 	}
 
 	return vols

@@ -1,9 +1,12 @@
 package v1beta1
 
 import (
+	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	agentv1alpha1 "github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 )
 
 // +kubebuilder:object:root=true
@@ -71,8 +74,8 @@ type Role struct {
 	// +optional
 	Args []string `json:"args,omitempty"`
 
-	// Env of the agent. OPENAI_BASE_URL, OPENAI_API_KEY, OPENAI_MODEL, ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY and
-	// STATE_DIR are set by the function and cannot be set here.
+	// Env of the agent. What the function sets cannot be set here: OPENAI_BASE_URL, OPENAI_API_KEY, OPENAI_MODEL,
+	// ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY, ANTHROPIC_MODEL, STATE_DIR, and where the memory is, VECTOR_STORE and so on.
 	// +optional
 	Env []corev1.EnvVar `json:"env,omitempty"`
 
@@ -137,10 +140,25 @@ type Role struct {
 	// +optional
 	RuntimeClassName *string `json:"runtimeClassName,omitempty"`
 
+	// Memory is what the platform decides of the memory of this role's pools. A claim decides its collection and dimension.
+	// +optional
+	Memory *Memory `json:"memory,omitempty"`
+
 	// MaxReplicas is the largest pool a claim of this role may ask for. No limit but the API's own where it is empty.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	MaxReplicas *int32 `json:"maxReplicas,omitempty"`
+}
+
+// Memory is what the platform decides of a role's memory. Shards and tenancy cannot change once a collection is made: a
+// change of them here is for collections that are made from then on.
+type Memory struct {
+	agentv1alpha1.VectorTuning `json:",inline"`
+
+	// ProviderConfigRef names the configuration for claims that name none. The ClusterProviderConfig "default" where it is
+	// empty.
+	// +optional
+	ProviderConfigRef *xpv2.ProviderConfigReference `json:"providerConfigRef,omitempty"`
 }
 
 // A Port the agent serves on.

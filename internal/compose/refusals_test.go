@@ -1,0 +1,279 @@
+package compose
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
+)
+
+// Every request that cannot be served says so in a sentence, and nothing is changed.
+func TestRefusals(t *testing.T) {
+	const claim = `
+apiVersion: southwest.ai/v1alpha1
+kind: AIDispatcher
+metadata: {name: pool, namespace: team-a}
+spec: {role: coder, modelRef: gpt-4, replicas: 3}
+`
+	cases := map[string]struct {
+		reason  string
+		claim   func(y string) string
+		catalog func(y *structpb.Struct)
+		want    string
+		because string
+	}{
+		"UnknownRole": {
+			reason:  "A role the catalog lacks is refused with those it has.",
+			claim:   func(y string) string { return strings.Replace(y, "role: coder", "role: tester", 1) },
+			want:    `role "tester" is not in the platform's catalog, which has coder, planner, reviewer: choose one of these or ask the platform team to add it`,
+			because: "UnknownRole",
+		},
+		"NoRole": {
+			reason:  "A claim must say what its agents do.",
+			claim:   func(y string) string { return strings.Replace(y, "role: coder, ", "", 1) },
+			want:    "spec.role is empty: name a role of the platform's catalog",
+			because: "InvalidClaim",
+		},
+		"UnknownModel": {
+			reason:  "A model the catalog lacks is refused with those it has.",
+			claim:   func(y string) string { return strings.Replace(y, "gpt-4", "gpt-5", 1) },
+			want:    `model "gpt-5" is not in the platform's catalog, which has claude, gpt-4: choose one of these, ask the platform team to add it, or set spec.modelEndpoint`,
+			because: "UnknownModel",
+		},
+		"NoModel": {
+			reason:  "Neither a model nor an endpoint is refused.",
+			claim:   func(y string) string { return strings.Replace(y, "modelRef: gpt-4, ", "", 1) },
+			want:    "name a model: set spec.modelRef to a model of the platform's catalog, or spec.modelEndpoint to the URL of one",
+			because: "InvalidClaim",
+		},
+		"DimZero": {
+			reason: "A vector has at least one dimension.",
+			claim: func(y string) string {
+				return strings.Replace(y, "replicas: 3", "memoryConfig: {collection: c, dim: 0}", 1)
+			},
+			want:    "spec.memoryConfig.dim is 0 and must be the embedding model's dimension, 1 to 65535 (1536 for many models)",
+			because: "InvalidClaim",
+		},
+		"CollectionNoName": {
+			reason: "A collection's name is one that all stores take.",
+			claim: func(y string) string {
+				return strings.Replace(y, "replicas: 3", "memoryConfig: {collection: 9 lives, dim: 3}", 1)
+			},
+			want:    "spec.memoryConfig.collection is \"9 lives\" and must be a letter, then at most 62 letters, digits, dashes or underscores",
+			because: "InvalidClaim",
+		},
+		"AliasOfItself": {
+			reason: "An alias is another name.",
+			claim: func(y string) string {
+				return strings.Replace(y, "replicas: 3", "memoryConfig: {collection: c, dim: 3, aliases: [c]}", 1)
+			},
+			want:    "spec.memoryConfig.aliases names c, which is the collection itself: remove it there",
+			because: "InvalidClaim",
+		},
+		"AliasNoName": {
+			reason: "An alias is a name like any other.",
+			claim: func(y string) string {
+				return strings.Replace(y, "replicas: 3", "memoryConfig: {collection: c, dim: 3, aliases: ['']}", 1)
+			},
+			want:    "spec.memoryConfig.aliases has \"\", which must be a letter, then at most 62 letters, digits, dashes or underscores",
+			because: "InvalidClaim",
+		},
+		"SuccessorOfItself": {
+			reason: "A successor is another collection.",
+			claim: func(y string) string {
+				return strings.Replace(y, "replicas: 3", "memoryConfig: {collection: c, dim: 3, aliases: [a], successor: {collection: c, dim: 4}}", 1)
+			},
+			want:    "spec.memoryConfig.successor.collection is the collection itself and must be another one; once it is released, remove successor",
+			because: "InvalidClaim",
+		},
+		"SuccessorWithoutAlias": {
+			reason: "A successor takes over what agents use.",
+			claim: func(y string) string {
+				return strings.Replace(y, "replicas: 3", "memoryConfig: {collection: c, dim: 3, successor: {collection: d, dim: 4}}", 1)
+			},
+			want:    "spec.memoryConfig.successor takes over the aliases, and there is none: set aliases, and let agents use one",
+			because: "InvalidClaim",
+		},
+		"SuccessorIsAlias": {
+			reason: "A name means one thing.",
+			claim: func(y string) string {
+				return strings.Replace(y, "replicas: 3", "memoryConfig: {collection: c, dim: 3, aliases: [d], successor: {collection: d, dim: 4}}", 1)
+			},
+			want:    "spec.memoryConfig.aliases names d, which is the successor: choose another name",
+			because: "InvalidClaim",
+		},
+		"SuccessorNoDim": {
+			reason: "A successor has a dimension too.",
+			claim: func(y string) string {
+				return strings.Replace(y, "replicas: 3", "memoryConfig: {collection: c, dim: 3, aliases: [a], successor: {collection: d}}", 1)
+			},
+			want:    "spec.memoryConfig.successor.dim is 0 and must be the new embedding model's dimension, 1 to 65535",
+			because: "InvalidClaim",
+		},
+		"SuccessorNoName": {
+			reason: "A successor has a name.",
+			claim: func(y string) string {
+				return strings.Replace(y, "replicas: 3", "memoryConfig: {collection: c, dim: 3, aliases: [a], successor: {dim: 3}}", 1)
+			},
+			want:    "spec.memoryConfig.successor.collection is \"\" and must be a letter, then at most 62 letters, digits, dashes or underscores",
+			because: "InvalidClaim",
+		},
+		"CatalogMemory": {
+			reason: "What no VectorCollection could be is told the platform, all of it at once.",
+			catalog: func(c *structpb.Struct) {
+				firstRole(c).Fields["memory"] = asValue(object{
+					"index": object{"type": "Tree", "m": 1}, "shards": 0, "quantization": "Tiny",
+					"indexedFields":     list{object{"name": "a", "type": "Keyword"}, object{"name": "a", "type": "Blob"}, object{"name": "a b", "type": "Text"}},
+					"providerConfigRef": object{"kind": "Config", "name": ""},
+				})
+			},
+			want: `cannot use the catalog: roles[coder].memory.index.type: "Tree" is not one of HNSW, IVFFlat, DiskANN, Flat; ` +
+				`roles[coder].memory.index.m: is 1 and must be 2 to 2048; ` +
+				`roles[coder].memory.shards: is 0 and must be 1 to 1024; ` +
+				`roles[coder].memory.quantization: "Tiny" is not one of None, Scalar, Binary, Product, Half; ` +
+				`roles[coder].memory.indexedFields[1].name: "a" is listed twice; ` +
+				`roles[coder].memory.indexedFields[1].type: "Blob" is not one of Keyword, Text, Integer, Float, Boolean, Datetime; ` +
+				`roles[coder].memory.indexedFields[2].name: "a b" must be a letter or underscore, then at most 62 letters, digits or underscores; ` +
+				`roles[coder].memory.providerConfigRef.kind: "Config" is not one of ProviderConfig, ClusterProviderConfig; ` +
+				`roles[coder].memory.providerConfigRef.name: is empty: name the configuration`,
+			because: "InvalidCatalog",
+		},
+		"ReplicasZero": {
+			reason:  "No workers is what suspend is for.",
+			claim:   func(y string) string { return strings.Replace(y, "replicas: 3", "replicas: 0", 1) },
+			want:    "spec.replicas is 0 and must be at least 1; to run no worker for a while set suspend: true",
+			because: "InvalidClaim",
+		},
+		"ReplicasNegative": {
+			reason:  "A pool has no negative size.",
+			claim:   func(y string) string { return strings.Replace(y, "replicas: 3", "replicas: -2", 1) },
+			want:    "spec.replicas is -2 and must be at least 1; to run no worker for a while set suspend: true",
+			because: "InvalidClaim",
+		},
+		"ReplicasFraction": {
+			reason:  "A pool has whole workers.",
+			claim:   func(y string) string { return strings.Replace(y, "replicas: 3", "replicas: 1.5", 1) },
+			want:    "cannot read spec: cannot decode: json: cannot unmarshal number 1.5 into Go struct field AIDispatcherSpec.replicas of type int32",
+			because: "InvalidClaim",
+		},
+		"MinAboveMax": {
+			reason: "Bounds that exclude every size are refused.",
+			claim: func(y string) string {
+				return strings.Replace(y, "replicas: 3", "scaling: {minReplicas: 9, maxReplicas: 3}", 1)
+			},
+			want:    "spec.scaling.minReplicas (9) must not be larger than maxReplicas (3): lower the one or raise the other",
+			because: "InvalidClaim",
+		},
+		"KEDA": {
+			reason:  "An engine that is not there is not silently replaced.",
+			claim:   func(y string) string { return strings.Replace(y, "replicas: 3", "scaling: {engine: KEDA}", 1) },
+			want:    "spec.scaling.engine KEDA is not available in this version: set engine: Native",
+			because: "Unsupported",
+		},
+		"EndpointIsNoURL": {
+			reason: "An endpoint must be a URL.",
+			claim: func(y string) string {
+				return strings.Replace(y, "replicas: 3", "modelEndpoint: models.example.org", 1)
+			},
+			want:    `spec.modelEndpoint "models.example.org" is not a URL such as https://models.example.org/v1`,
+			because: "InvalidClaim",
+		},
+		"EndpointWithPassword": {
+			reason: "A key in a URL would stand in every status and log; the message must not repeat it.",
+			claim: func(y string) string {
+				return strings.Replace(y, "replicas: 3", `modelEndpoint: "https://u:secret@m.example.org"`, 1)
+			},
+			want:    "spec.modelEndpoint must not carry a user or a password: a key belongs in a Secret that the catalog's model names",
+			because: "InvalidClaim",
+		},
+		"ClusterScopedWithoutClaim": {
+			reason:  "Workers need a namespace.",
+			claim:   func(y string) string { return strings.Replace(y, ", namespace: team-a", "", 1) },
+			want:    `composite resource "pool" has neither a namespace nor a claim: create an AIDispatcher in a namespace`,
+			because: "InvalidClaim",
+		},
+		"ImageIsNone": {
+			reason:  "An image that cannot be pulled is found before any pod is made.",
+			catalog: func(c *structpb.Struct) { firstRole(c).Fields["image"] = structpb.NewStringValue("Not An Image") },
+			want:    `cannot use the catalog: roles[coder].image: "Not An Image" is not an image: invalid reference format: repository name (library/Not An Image) must be lowercase`,
+			because: "InvalidCatalog",
+		},
+		"CatalogTypo": {
+			reason:  "A misspelt field is an error, not a default.",
+			catalog: func(c *structpb.Struct) { firstRole(c).Fields["imgae"] = structpb.NewStringValue("x") },
+			want:    `cannot use the catalog: unknown field "roles[0].imgae": check the spelling`,
+			because: "InvalidCatalog",
+		},
+		"CatalogReservedEnv": {
+			reason:  "What the function sets, a role cannot set too.",
+			catalog: func(c *structpb.Struct) { firstRole(c).Fields["env"] = asValue(list{envVar("OPENAI_API_KEY", "x")}) },
+			want:    "cannot use the catalog: roles[coder].env[0]: sets OPENAI_API_KEY, which is set for every agent: remove it",
+			because: "InvalidCatalog",
+		},
+		"CatalogOfAnotherKind": {
+			reason:  "The input must be a Catalog.",
+			catalog: func(c *structpb.Struct) { c.Fields["kind"] = structpb.NewStringValue("Resources") },
+			want:    "the Composition's input is a aidispatcher.fn.southwest.ai/v1beta1 Resources and must be a aidispatcher.fn.southwest.ai/v1beta1 Catalog",
+			because: "InvalidCatalog",
+		},
+		"TooManyForTheRole": {
+			reason:  "The platform team may bound a role.",
+			catalog: func(c *structpb.Struct) { firstRole(c).Fields["maxReplicas"] = structpb.NewNumberValue(2) },
+			want:    `the pool may grow to 3 workers and the platform allows 2 for role "coder": lower replicas or scaling.maxReplicas`,
+			because: "InvalidClaim",
+		},
+		"StatePathTaken": {
+			reason:  "State cannot lie over a directory the worker needs.",
+			catalog: func(c *structpb.Struct) { firstRole(c).Fields["statePath"] = structpb.NewStringValue("/etc/podinfo") },
+			want:    `cannot use the catalog: roles[coder].statePath: "/etc/podinfo" must be an absolute path of its own, such as /var/lib/agent`,
+			because: "InvalidCatalog",
+		},
+	}
+
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			y := claim
+			if tc.claim != nil {
+				y = tc.claim(y)
+			}
+
+			req := request(t, parseStruct(t, y), map[string]*structpb.Struct{resourceDeployment: parseStruct(t, deploymentYAML)})
+			req.Desired = foreignState()
+
+			if tc.catalog != nil {
+				req.Input = clone(req.GetInput())
+				tc.catalog(req.GetInput())
+			}
+
+			rsp := run(t, newFunction(), req)
+			want := &fnv1.RunFunctionResponse{
+				Meta:    rsp.GetMeta(),
+				Desired: foreignState(),
+				Results: []*fnv1.Result{{
+					Severity: fnv1.Severity_SEVERITY_FATAL, Message: tc.want, Reason: &tc.because,
+					Target: fnv1.Target_TARGET_COMPOSITE_AND_CLAIM.Enum(),
+				}},
+				Conditions: []*fnv1.Condition{{
+					Type: "Accepted", Status: fnv1.Status_STATUS_CONDITION_FALSE, Reason: tc.because, Message: &tc.want,
+					Target: fnv1.Target_TARGET_COMPOSITE_AND_CLAIM.Enum(),
+				}},
+			}
+
+			if diff := cmp.Diff(want, rsp, protocmp.Transform()); diff != "" {
+				t.Errorf("%s\n-want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func firstRole(c *structpb.Struct) *structpb.Struct {
+	roles := field(c, "roles").GetListValue()
+	first := clone(roles.GetValues()[0].GetStructValue())
+	c.Fields["roles"] = asValue(list{structpb.NewStructValue(first)})
+
+	return first
+}

@@ -9,7 +9,8 @@ import (
 // never outlasts a context, and starts no goroutine per collection. Its errors have a Kind (see Error); the words are the
 // store's, without credentials.
 //
-// It may rely on the caller: specs have passed Features.Check, and Alter is given only what CanAlter allows.
+// It may rely on the caller: specs have passed Features.Check, and Alter is given only what Compare holds for
+// mutable.
 type Driver interface {
 	// Describe returns a collection as it is, with as few requests as the store allows. NotFound if there is none. An
 	// alias of this name is not a collection. What can be chosen is told, chosen or not; m and both ef only of an HNSW index.
@@ -27,7 +28,8 @@ type Driver interface {
 	// Drop removes a collection with its data. That there is none is no error.
 	Drop(ctx context.Context, name string) error
 
-	// Close closes all connections. Calls under way and later ones fail: Unavailable.
+	// Close closes all connections. Calls under way and later ones fail: Unavailable. Closing twice is
+	// closing once.
 	Close()
 }
 

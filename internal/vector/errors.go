@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 )
 
 // A Kind says what an error is about, and so what becomes of it.
@@ -62,7 +63,6 @@ func KindOf(err error) Kind {
 	var (
 		e       *Error
 		verify  *tls.CertificateVerificationError
-		alert   tls.AlertError
 		unknown x509.UnknownAuthorityError
 		invalid x509.CertificateInvalidError
 		name    x509.HostnameError
@@ -74,13 +74,20 @@ func KindOf(err error) Kind {
 		return ""
 	case errors.As(err, &e):
 		return e.Kind
-	case errors.As(err, &verify), errors.As(err, &unknown), errors.As(err, &invalid), errors.As(err, &name), errors.As(err, &alert):
+	case errors.As(err, &verify), errors.As(err, &unknown), errors.As(err, &invalid), errors.As(err, &name), refused(err):
 		return CertificateInvalid
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.As(err, &network):
 		return Unavailable
 	default:
 		return Unknown
 	}
+}
+
+// refused says that the other side did not like our certificate, or that we have none. The type of its alert is not exported.
+func refused(err error) bool {
+	var op *net.OpError
+
+	return errors.As(err, &op) && op.Op == "remote error" && strings.Contains(op.Err.Error(), "certificate")
 }
 
 // Is says whether an error is of a kind.

@@ -50,7 +50,7 @@ type Features struct {
 type property struct {
 	name    string
 	support func(Features) Support
-	// wanted says what a Spec asks for, "" if it has no opinion; have what a State says, "" if it does not.
+	// text says what it is: "" if a Spec has no opinion, or a State does not know.
 	text func(Properties) string
 }
 
@@ -58,7 +58,7 @@ type property struct {
 var properties = []property{
 	{"dim", immutable, func(p Properties) string { return positive(p.Dim) }},
 	{"distance", immutable, func(p Properties) string { return string(p.Distance) }},
-	{"tenancy", immutable, func(p Properties) string { return string(p.Tenancy) }},
+	{"tenancy", tenancy, func(p Properties) string { return string(p.Tenancy) }},
 	{"index.type", func(f Features) Support { return f.Index }, func(p Properties) string { return string(p.Index) }},
 	{"index.m", func(f Features) Support { return f.M }, func(p Properties) string { return optional(p.M) }},
 	{"index.efConstruction", func(f Features) Support { return f.EfConstruction }, func(p Properties) string { return optional(p.EfConstruction) }},
@@ -71,6 +71,14 @@ var properties = []property{
 }
 
 func immutable(Features) Support { return AtCreation }
+
+func tenancy(f Features) Support {
+	if len(f.Tenancies) == 0 {
+		return Never
+	}
+
+	return AtCreation
+}
 
 func positive(n int32) string {
 	if n == 0 {
@@ -154,6 +162,8 @@ func meansNothing(name string, p Properties) bool {
 	switch name {
 	case "quantization":
 		return p.Quantization == QuantizationNone
+	case "tenancy":
+		return p.Tenancy == Single
 	case "indexedFields":
 		return len(p.IndexedFields) == 0
 	case "shards":

@@ -171,9 +171,9 @@ func (i *Index) repeat(ctx context.Context, call func(context.Context) error) er
 	}
 }
 
-// timedOut says that it was the store that took too long, whatever the driver made of it.
+// timedOut says that it was the store that took too long, where the driver made nothing of it.
 func timedOut(ctx context.Context, err error) error {
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && !Is(err, Unavailable) {
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && Is(err, Unknown) {
 		return &Error{Kind: Unavailable, Err: fmt.Errorf("the store did not answer in time: %w", err)}
 	}
 

@@ -62,21 +62,14 @@ func (s *suite) fields() step {
 func (s *suite) alter(t *testing.T) {
 	for _, st := range s.steps() {
 		t.Run(st.name, func(t *testing.T) {
-			sp := s.spec(t, st.values[0])
-			s.mustCreate(t, sp)
-			s.mustInsert(t, sp.Name, dim, 3)
-
-			order := st.values[1:]
-			if st.support == vector.Always {
-				order = append(slices.Clone(order), st.values[0])
-			}
-
 			changed := 0
 
-			for _, set := range order {
-				if s.alterTo(t, &sp, set) {
-					changed++
+			if st.support == vector.Growing {
+				for _, set := range st.values[1:] {
+					changed += s.alterTo(t, st.values[0], set)
 				}
+			} else {
+				changed = s.alterTo(t, append(slices.Clone(st.values), st.values[0])...)
 			}
 
 			if changed == 0 && !(st.name == "replicas" && s.MaxReplicas == 1) {
@@ -88,8 +81,27 @@ func (s *suite) alter(t *testing.T) {
 	t.Run("no opinion", s.keeps)
 }
 
-// alterTo alters a collection and says whether there was anything to do.
-func (s *suite) alterTo(t *testing.T, sp *vector.Spec, set func(*vector.Properties)) bool {
+// alterTo makes a collection with the first of some values, and alters it to the others. It returns to how many.
+func (s *suite) alterTo(t *testing.T, values ...func(*vector.Properties)) int {
+	t.Helper()
+
+	sp := s.spec(t, values[0])
+	s.mustCreate(t, sp)
+	s.mustInsert(t, sp.Name, dim, 3)
+
+	changed := 0
+
+	for _, set := range values[1:] {
+		if s.alterOnce(t, &sp, set) {
+			changed++
+		}
+	}
+
+	return changed
+}
+
+// alterOnce alters a collection, and says whether that is possible and there is anything to do.
+func (s *suite) alterOnce(t *testing.T, sp *vector.Spec, set func(*vector.Properties)) bool {
 	t.Helper()
 
 	want := *sp
@@ -99,7 +111,7 @@ func (s *suite) alterTo(t *testing.T, sp *vector.Spec, set func(*vector.Properti
 
 	d := s.f.Compare(want, have)
 	if s.f.Check(want) != nil || d.Err() != nil || len(d.Mutable) == 0 {
-		return false // Not possible from here: of three quantizations that grow, one.
+		return false
 	}
 
 	for _, call := range []string{"Alter", "Alter again"} {

@@ -250,15 +250,15 @@ func (s *suite) owners(t *testing.T) {
 		t.Skip("the store has no place for an owner")
 	}
 
-	for _, owner := range []string{
-		"",
-		"team-a/coder@0b9d8b0e-2f4e-4b5c-9c0e-1f2a3b4c5d6e",
-		`a\b\\`,
-		"a;--b/*c*/ $$ $1 %s {{x}} ${y} <z>&",
-		"große Straße/記憶",
-		strings.Repeat("x", 256),
+	for name, owner := range map[string]string{
+		"none":    "",
+		"ours":    "team-a/coder@0b9d8b0e-2f4e-4b5c-9c0e-1f2a3b4c5d6e",
+		"slashes": `a\b\\`,
+		"code":    "a;--b/*c*/ $$ $1 %s {{x}} ${y} <z>&",
+		"foreign": "große Straße/記憶",
+		"longest": strings.Repeat("x", 256),
 	} {
-		t.Run(owner[:min(len(owner), 8)], func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			sp := s.spec(t)
 			sp.Owner = owner
 
@@ -267,7 +267,7 @@ func (s *suite) owners(t *testing.T) {
 				t.Errorf("-asked for, +described:\n%s", diff)
 			}
 
-			for _, next := range []string{owner + "", "team-b/other", "", "team-c/third"} {
+			for _, next := range []string{owner, "team-b/other", "", "team-c/third", owner} {
 				sp.Owner = next
 				must(t, s.d.Alter(within(t), sp, have), "Alter(owner %q)", next)
 

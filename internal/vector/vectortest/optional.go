@@ -34,6 +34,11 @@ func (s *suite) aliases(t *testing.T) {
 	_, err := s.d.Describe(within(t), alias)
 	wantKind(t, err, vector.NotFound, "Describe of an alias")
 
+	must(t, s.d.Drop(within(t), alias), "Drop of an alias, which is not a collection")
+	must(t, s.d.seen(d.DropAlias(within(t), blue.Name)), "DropAlias of a collection, which is not an alias")
+	s.count(t, blue.Name, 2)
+	s.reached(t, blue.Name, alias, second)
+
 	clash := s.named(t, alias)
 	wantKind(t, s.d.Create(within(t), clash), vector.Exists, "Create of what is an alias")
 	wantKind(t, s.d.seen(d.PointAlias(within(t), green.Name, blue.Name)), vector.Exists, "PointAlias of what is a collection")

@@ -68,6 +68,14 @@ type Access struct {
 	User, Password, APIKey string
 }
 
+// A Namer is a Driver of a store whose names are not ours: collections and aliases have other names in it.
+type Namer interface {
+	// StoreName returns the name that a collection or an alias of this name has in the store: what agents must say. It is
+	// pure, and injective: two names never become one. Drivers take names as they were before. Without a Namer each name is
+	// its own.
+	StoreName(name string) string
+}
+
 // A Config is where a store is and how to get in.
 type Config struct {
 	// Endpoint is a URL without credentials; each driver documents its schemes.

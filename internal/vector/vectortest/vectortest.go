@@ -61,20 +61,30 @@ func Run(t *testing.T, h Harness) {
 	s := &suite{Harness: h, f: h.Backend.Features, prefix: "ct" + random(t)}
 	s.d = s.open(t, h.Config)
 
-	t.Run("features", s.features)
-	t.Run("not found", s.notFound)
-	t.Run("create", s.create)
-	t.Run("names", s.names)
-	t.Run("owners", s.owners)
-	t.Run("exists", s.exists)
-	t.Run("race", s.race)
-	t.Run("alter", s.alter)
-	t.Run("mismatch", s.mismatch)
-	t.Run("vectors", s.vectors)
-	t.Run("drop", s.drop)
-	t.Run("aliases", s.aliases)
-	t.Run("grants", s.grants)
-	t.Run("failures", s.failures)
+	for _, part := range []struct {
+		name string
+		run  func(*testing.T)
+	}{
+		{"features", s.features},
+		{"not found", s.notFound},
+		{"create", s.create},
+		{"names", s.names},
+		{"owners", s.owners},
+		{"exists", s.exists},
+		{"race", s.race},
+		{"alter", s.alter},
+		{"mismatch", s.mismatch},
+		{"vectors", s.vectors},
+		{"drop", s.drop},
+		{"aliases", s.aliases},
+		{"grants", s.grants},
+		{"failures", s.failures},
+	} {
+		t.Run(part.name, func(t *testing.T) {
+			s.d.t = t
+			part.run(t)
+		})
+	}
 }
 
 // A suite is one run.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
-	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -252,38 +251,6 @@ func TestKey(t *testing.T) {
 
 	if diff := cmp.Diff(map[string]int{"None": 401, "Wrong": 401, "OpenAI": 200, "Anthropic": 200}, got); diff != "" {
 		t.Errorf("-want, +got:\n%s", diff)
-	}
-}
-
-func TestEmbeddings(t *testing.T) {
-	srv := httptest.NewServer(newServer("", 0))
-	defer srv.Close()
-
-	var out struct {
-		Data  []struct{ Embedding []float64 }
-		Usage map[string]int
-	}
-
-	rsp := do(t, srv, call{path: "/v1/embeddings", body: `{"model":"e","dimensions":8,"input":["one two","three","one two"]}`})
-	if err := json.Unmarshal([]byte(rsp.body), &out); err != nil {
-		t.Fatal(err)
-	}
-
-	if len(out.Data) != 3 || !cmp.Equal(out.Data[0], out.Data[2]) || cmp.Equal(out.Data[0], out.Data[1]) || out.Usage["total_tokens"] != 5 {
-		t.Errorf("equal texts are equal vectors, and others are not: %s", rsp.body)
-	}
-
-	norm := 0.0
-	for _, x := range out.Data[0].Embedding {
-		norm += x * x
-	}
-
-	if len(out.Data[0].Embedding) != 8 || math.Abs(norm-1) > 1e-9 {
-		t.Errorf("%d dimensions of length %f", len(out.Data[0].Embedding), norm)
-	}
-
-	if rsp := do(t, srv, call{path: "/v1/embeddings", body: `{"dimensions":-1,"input":"x"}`}); rsp.code != http.StatusBadRequest {
-		t.Errorf("dimensions -1: %d", rsp.code)
 	}
 }
 

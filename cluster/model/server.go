@@ -2,10 +2,8 @@ package main
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"math"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -44,6 +42,7 @@ type request struct {
 	Model      string `json:"model"`
 	Stream     bool   `json:"stream"`
 	Dimensions int    `json:"dimensions"`
+	Encoding   string `json:"encoding_format"`
 	Input      any    `json:"input"`
 	System     any    `json:"system"`
 	Messages   []struct {
@@ -189,51 +188,6 @@ func (r *request) id(prefix string) string {
 
 func models(rw http.ResponseWriter, _ *http.Request, _ *request) {
 	answer(rw, http.StatusOK, map[string]any{"object": "list", "data": []map[string]string{{"id": "gpt-4", "object": "model"}, {"id": "claude", "object": "model"}}})
-}
-
-// embeddings are directions derived from a hash of the text: equal texts are equal vectors of length one.
-func embeddings(rw http.ResponseWriter, _ *http.Request, r *request) {
-	dim := r.Dimensions
-	if dim == 0 {
-		dim = 1536
-	}
-
-	if dim < 1 || dim > 4096 {
-		fail(rw, http.StatusBadRequest, "invalid_request_error", "dimensions must be 1 to 4096")
-
-		return
-	}
-
-	texts := []any{r.Input}
-	if l, ok := r.Input.([]any); ok {
-		texts = l
-	}
-
-	data, n := make([]map[string]any, 0, len(texts)), 0
-
-	for i, t := range texts {
-		s, _ := t.(string)
-		n += tokens(s)
-		data = append(data, map[string]any{"object": "embedding", "index": i, "embedding": embed(s, dim)})
-	}
-
-	answer(rw, http.StatusOK, map[string]any{"object": "list", "model": r.Model, "data": data, "usage": map[string]int{"prompt_tokens": n, "total_tokens": n}})
-}
-
-func embed(s string, dim int) []float64 {
-	v, norm := make([]float64, dim), 0.0
-
-	for i := range v {
-		sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", i, s))
-		v[i] = float64(int32(binary.BigEndian.Uint32(sum[:4]))) / math.MaxInt32 //nolint:gosec // The sign is wanted.
-		norm += v[i] * v[i]
-	}
-
-	for i := range v {
-		v[i] /= math.Sqrt(norm)
-	}
-
-	return v
 }
 
 // pause waits, and says whether the client is still there.

@@ -27,6 +27,7 @@ import (
 
 	"github.com/southwest-ai/agent-operator/internal/controller"
 	"github.com/southwest-ai/agent-operator/internal/controller/slot"
+	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
 )
 
 // leaseName is the name of the lease that the leader holds.
@@ -58,14 +59,14 @@ func (c *cli) run(ctx context.Context) error {
 		return err
 	}
 
-	slots := slot.NewMetrics()
-	metrics.Registry.MustRegister(slots, o.MetricOptions.MRMetrics, o.MetricOptions.MRStateMetrics)
+	parts := controller.Parts{Slots: slot.NewMetrics(), Memory: vectorcollection.NewMetrics(), Stores: stores()}
+	metrics.Registry.MustRegister(parts.Slots, parts.Memory, o.MetricOptions.MRMetrics, o.MetricOptions.MRStateMetrics)
 
 	// A controller may turn out not to work long after the manager was started; then the provider ends with the reason.
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 
-	if err := controller.SetupGated(mgr, o, slots, func(err error) { cancel(err) }, managed.WithPollJitterHook(c.PollJitter)); err != nil {
+	if err := controller.SetupGated(mgr, o, parts, func(err error) { cancel(err) }, managed.WithPollJitterHook(c.PollJitter)); err != nil {
 		return err
 	}
 

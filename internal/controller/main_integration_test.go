@@ -31,11 +31,13 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/gate"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/logging"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/ratelimiter"
+	"github.com/crossplane/crossplane-runtime/v2/pkg/resource"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/statemetrics"
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"github.com/southwest-ai/agent-operator/internal/controller/slot"
+	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
@@ -83,8 +85,16 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-// startProvider runs the controllers as the command does and returns a function that stops them.
+// startProvider runs the controllers as the command does, without any vector store, and returns a function that stops
+// them.
 func startProvider(t *testing.T) (stop func()) {
+	t.Helper()
+
+	return startProviderWith(t, nil)
+}
+
+// startProviderWith runs the controllers with vector stores.
+func startProviderWith(t *testing.T, stores vectorcollection.Backends) (stop func()) {
 	t.Helper()
 
 	skip := true
@@ -114,7 +124,7 @@ func startProvider(t *testing.T) (stop func()) {
 	}
 	o.Features.Enable(feature.EnableBetaManagementPolicies)
 
-	if err := SetupGated(mgr, o, slot.NewMetrics(), func(err error) { t.Error(err) }); err != nil {
+	if err := SetupGated(mgr, o, Parts{Slots: slot.NewMetrics(), Memory: vectorcollection.NewMetrics(), Stores: stores}, func(err error) { t.Error(err) }); err != nil {
 		t.Fatal(err)
 	}
 
@@ -246,8 +256,8 @@ func replicasAre(t *testing.T, d *appsv1.Deployment, n int32) {
 	})
 }
 
-// conditionIs waits until a scaler has a condition.
-func conditionIs(t *testing.T, s *v1alpha1.AgentScaler, typ xpv2.ConditionType, status corev1.ConditionStatus, reason xpv2.ConditionReason) {
+// conditionIs waits until a managed resource has a condition.
+func conditionIs(t *testing.T, s resource.Managed, typ xpv2.ConditionType, status corev1.ConditionStatus, reason xpv2.ConditionReason) {
 	t.Helper()
 	eventually(t, func() string {
 		if c := get(t, s).GetCondition(typ); c.Status != status || c.Reason != reason {

@@ -18,12 +18,20 @@ import (
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"github.com/southwest-ai/agent-operator/internal/controller/agentscaler"
 	"github.com/southwest-ai/agent-operator/internal/controller/slot"
+	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
 )
+
+// Parts are what the controllers are given beside a manager: what they measure, and the vector stores there are.
+type Parts struct {
+	Slots  *slot.Metrics
+	Memory *vectorcollection.Metrics
+	Stores vectorcollection.Backends
+}
 
 // SetupGated adds all controllers to a manager. Each starts when the kinds it works on are served, which may be long
 // after the manager did: kinds of a package with the safe-start capability are activated one by one. A controller
 // that cannot be set up then is reported to failed, which must not block.
-func SetupGated(mgr ctrl.Manager, o controller.Options, m *slot.Metrics, failed func(error), extra ...managed.ReconcilerOption) error {
+func SetupGated(mgr ctrl.Manager, o controller.Options, p Parts, failed func(error), extra ...managed.ReconcilerOption) error {
 	gated := func(setup func() error, what string) func() {
 		return func() {
 			if err := setup(); err != nil {
@@ -37,8 +45,13 @@ func SetupGated(mgr ctrl.Manager, o controller.Options, m *slot.Metrics, failed 
 			return err
 		}
 
-		return slot.Setup(mgr, o, m)
+		return slot.Setup(mgr, o, p.Slots)
 	}, "AgentScalers and slots"), v1alpha1.AgentScalerGroupVersionKind)
+
+	o.Gate.Register(gated(func() error {
+		return vectorcollection.Setup(mgr, o, p.Stores, p.Memory, extra...)
+	}, "VectorCollections"), v1alpha1.VectorCollectionGroupVersionKind, v1alpha1.ProviderConfigGroupVersionKind,
+		v1alpha1.ClusterProviderConfigGroupVersionKind, v1alpha1.ProviderConfigUsageGroupVersionKind)
 
 	for _, kinds := range providerConfigKinds() {
 		o.Gate.Register(gated(func() error { return setupProviderConfig(mgr, o, kinds) }, kinds.Config.Kind),

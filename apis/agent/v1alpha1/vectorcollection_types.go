@@ -286,7 +286,7 @@ type VectorCollectionObservation struct {
 	// +optional
 	Owner string `json:"owner,omitempty"`
 
-	// Aliases that point to the collection.
+	// Aliases that were set here and point to the collection that serves.
 	// +optional
 	Aliases []string `json:"aliases,omitempty"`
 
@@ -373,6 +373,8 @@ const (
 	// ConnectionSuccessor and ConnectionSuccessorDim are the successor's name and dimension while there is one.
 	ConnectionSuccessor    = "successor"
 	ConnectionSuccessorDim = "successorDim"
+	// ConnectionReach tells which collections a login of its own reaches, and by which aliases. It is the provider's note.
+	ConnectionReach = "reach"
 )
 
 // +kubebuilder:object:root=true

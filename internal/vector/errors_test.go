@@ -56,23 +56,23 @@ func TestKindOfNetworkErrors(t *testing.T) {
 
 	cases := map[string]struct {
 		reason string
-		server tls.Config
+		server *tls.Config
 		roots  *x509.CertPool
 		want   Kind
 	}{
-		"Trusted":    {reason: "The servers here can be reached.", server: tls.Config{Certificates: []tls.Certificate{good}}, roots: ca.pool},
-		"Untrusted":  {reason: "An authority that we do not know.", server: tls.Config{Certificates: []tls.Certificate{good}}, roots: x509.NewCertPool(), want: CertificateInvalid},
-		"Expired":    {reason: "A certificate of yesterday.", server: tls.Config{Certificates: []tls.Certificate{ca.issue(t, "127.0.0.1", now.Add(-time.Hour))}}, roots: ca.pool, want: CertificateInvalid},
-		"OtherName":  {reason: "Another's certificate.", server: tls.Config{Certificates: []tls.Certificate{ca.issue(t, "127.0.0.2", now.Add(time.Hour))}}, roots: ca.pool, want: CertificateInvalid},
-		"Ours":       {reason: "The server wants one of us, and we have none.", server: tls.Config{Certificates: []tls.Certificate{good}, ClientAuth: tls.RequireAnyClientCert}, roots: ca.pool, want: CertificateInvalid},
-		"OldVersion": {reason: "An alert that is not about certificates.", server: tls.Config{Certificates: []tls.Certificate{good}, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}, roots: ca.pool, want: Unavailable},
+		"Trusted":    {reason: "The servers here can be reached.", server: &tls.Config{Certificates: []tls.Certificate{good}}, roots: ca.pool},
+		"Untrusted":  {reason: "An authority that we do not know.", server: &tls.Config{Certificates: []tls.Certificate{good}}, roots: x509.NewCertPool(), want: CertificateInvalid},
+		"Expired":    {reason: "A certificate of yesterday.", server: &tls.Config{Certificates: []tls.Certificate{ca.issue(t, "127.0.0.1", now.Add(-time.Hour))}}, roots: ca.pool, want: CertificateInvalid},
+		"OtherName":  {reason: "Another's certificate.", server: &tls.Config{Certificates: []tls.Certificate{ca.issue(t, "127.0.0.2", now.Add(time.Hour))}}, roots: ca.pool, want: CertificateInvalid},
+		"Ours":       {reason: "The server wants one of us, and we have none.", server: &tls.Config{Certificates: []tls.Certificate{good}, ClientAuth: tls.RequireAnyClientCert}, roots: ca.pool, want: CertificateInvalid},
+		"OldVersion": {reason: "An alert that is not about certificates.", server: &tls.Config{Certificates: []tls.Certificate{good}, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}, roots: ca.pool, want: Unavailable},
 	}
 
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			srv := httptest.NewUnstartedServer(http.NotFoundHandler())
 			srv.Config.ErrorLog = log.New(io.Discard, "", 0)
-			srv.TLS = &tc.server
+			srv.TLS = tc.server
 			srv.StartTLS()
 			t.Cleanup(srv.Close)
 

@@ -239,7 +239,7 @@ func (s *suite) names(t *testing.T) {
 				t.Errorf("-asked for, +described:\n%s", diff)
 			}
 
-			s.mustInsert(t, n, dim, 1)
+			s.mustInsert(t, n, 1)
 		})
 	}
 }

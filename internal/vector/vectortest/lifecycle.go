@@ -61,7 +61,7 @@ func (s *suite) exists(t *testing.T) {
 	sp := s.spec(t)
 	before := s.mustCreate(t, sp)
 
-	s.mustInsert(t, sp.Name, dim, 3)
+	s.mustInsert(t, sp.Name, 3)
 
 	other := sp
 	other.Owner = "team/other"
@@ -132,15 +132,15 @@ func (s *suite) vectors(t *testing.T) {
 	sp := s.spec(t)
 	s.mustCreate(t, sp)
 	s.count(t, sp.Name, 0)
-	s.mustInsert(t, sp.Name, dim, 5)
+	s.mustInsert(t, sp.Name, 5)
 
 	if err := s.Insert(within(t), sp.Name, vector.Access{}, dim*2, 1); err == nil {
 		t.Errorf("a vector of %d dimensions went into a collection of %d", dim*2, dim)
 	}
 
-	s.mustInsert(t, sp.Name, dim, 2)
+	s.mustInsert(t, sp.Name, 2)
 	s.count(t, sp.Name, 7)
-	s.finds(t, sp.Name, vector.Access{}, 7)
+	s.finds(t, sp.Name, 7)
 
 	if got := s.mustDescribe(t, sp.Name).Dim; got != dim {
 		t.Errorf("the dimension is %d, want %d", got, dim)
@@ -174,11 +174,11 @@ func show(n *int64) string {
 }
 
 // finds waits until a search finds a number of vectors.
-func (s *suite) finds(t *testing.T, name string, a vector.Access, n int) {
+func (s *suite) finds(t *testing.T, name string, n int) {
 	t.Helper()
 
 	s.eventually(t, func() error {
-		got, err := s.Search(within(t), name, a, dim)
+		got, err := s.Search(within(t), name, vector.Access{}, dim)
 		if err != nil {
 			return err
 		}
@@ -195,7 +195,7 @@ func (s *suite) finds(t *testing.T, name string, a vector.Access, n int) {
 func (s *suite) drop(t *testing.T) {
 	sp := s.spec(t)
 	s.mustCreate(t, sp)
-	s.mustInsert(t, sp.Name, dim, 3)
+	s.mustInsert(t, sp.Name, 3)
 
 	must(t, s.d.Drop(within(t), sp.Name), "Drop")
 	must(t, s.d.Drop(within(t), sp.Name), "Drop again")
@@ -217,7 +217,7 @@ func (s *suite) mismatch(t *testing.T) {
 	have := s.mustCreate(t, sp)
 
 	if have.Dim == 0 { // Known from the first vector on.
-		s.mustInsert(t, sp.Name, dim, 1)
+		s.mustInsert(t, sp.Name, 1)
 
 		have = s.mustDescribe(t, sp.Name)
 	}

@@ -22,14 +22,14 @@ func (s *suite) aliases(t *testing.T) {
 
 	s.mustCreate(t, blue)
 	s.mustCreate(t, green)
-	s.mustInsert(t, blue.Name, dim, 2)
-	s.mustInsert(t, green.Name, dim, 3)
+	s.mustInsert(t, blue.Name, 2)
+	s.mustInsert(t, green.Name, 3)
 
 	s.point(t, d, alias, blue.Name)
 	s.point(t, d, alias, blue.Name)
 	s.point(t, d, second, blue.Name)
 	s.reached(t, blue.Name, alias, second)
-	s.finds(t, alias, vector.Access{}, 2)
+	s.finds(t, alias, 2)
 
 	_, err := s.d.Describe(within(t), alias)
 	wantKind(t, err, vector.NotFound, "Describe of an alias")
@@ -47,7 +47,7 @@ func (s *suite) aliases(t *testing.T) {
 	s.point(t, d, alias, green.Name)
 	s.reached(t, blue.Name, second)
 	s.reached(t, green.Name, alias)
-	s.finds(t, alias, vector.Access{}, 3)
+	s.finds(t, alias, 3)
 
 	must(t, s.d.seen(d.DropAlias(within(t), second)), "DropAlias")
 	must(t, s.d.seen(d.DropAlias(within(t), second)), "DropAlias again")
@@ -139,7 +139,7 @@ func (s *suite) grants(t *testing.T) {
 	mine, other := s.spec(t), s.spec(t)
 	s.mustCreate(t, mine)
 	s.mustCreate(t, other)
-	s.mustInsert(t, other.Name, dim, 1)
+	s.mustInsert(t, other.Name, 1)
 
 	g := vector.Grant{Login: s.name() + "/agent", Collections: []string{mine.Name}}
 

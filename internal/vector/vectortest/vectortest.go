@@ -196,7 +196,7 @@ func (s *suite) mustDescribe(t *testing.T, name string) vector.State {
 	return st
 }
 
-func (s *suite) mustInsert(t *testing.T, collection string, dim, n int) {
+func (s *suite) mustInsert(t *testing.T, collection string, n int) {
 	t.Helper()
 
 	s.eventually(t, func() error { return s.Insert(within(t), collection, vector.Access{}, dim, n) })

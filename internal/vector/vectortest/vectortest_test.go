@@ -160,7 +160,9 @@ var faults = map[string]struct {
 
 			return b.whole.Create(ctx, s)
 		}
-		b.describe = func(ctx context.Context, name string) (vector.State, error) { return b.whole.Describe(ctx, strings.ToLower(name)) }
+		b.describe = func(ctx context.Context, name string) (vector.State, error) {
+			return b.whole.Describe(ctx, strings.ToLower(name))
+		}
 	}},
 	"cuts owners": {found: "owners/longest", in: func(b *broken, _ *memvector.Store) {
 		b.create = func(ctx context.Context, s vector.Spec) error {
@@ -255,7 +257,7 @@ var faults = map[string]struct {
 			return b.whole.Drop(ctx, name)
 		}
 	}},
-	"does not switch an alias": {found: "aliases", in: func(b *broken, s *memvector.Store) {
+	"does not switch an alias": {found: "aliases", in: func(b *broken, _ *memvector.Store) {
 		pointed := map[string]bool{}
 		b.pointAlias = func(ctx context.Context, alias, collection string) error {
 			if pointed[alias] {

@@ -6,8 +6,9 @@ import (
 	"sync"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
-	"github.com/crossplane/crossplane-runtime/v2/pkg/logging"
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"github.com/southwest-ai/agent-operator/internal/vector"
@@ -33,7 +34,6 @@ type Clients struct {
 	configs  *configs
 	backends Backends
 	metrics  *Metrics
-	log      logging.Logger
 	now      func() time.Time
 	// wake has the collections of a configuration looked at again.
 	wake func(context.Context, configKey)
@@ -55,6 +55,10 @@ type seat struct {
 	read time.Time
 	// broken says that what the configuration refers to was missing or wrong.
 	broken bool
+}
+
+func newClients(kube client.Reader, b Backends, m *Metrics, wake func(context.Context, configKey)) *Clients {
+	return &Clients{configs: newConfigs(kube), backends: b, metrics: m, now: time.Now, wake: wake, seats: map[configKey]*seat{}}
 }
 
 // get returns the client of a configuration. The caller lets go of it when done.

@@ -122,7 +122,7 @@ func (n *conn) grants() bool {
 
 // named returns the name by which agents find a collection or alias.
 func (n *conn) named(name string) string {
-	if d, ok := n.driver.(storeNamer); ok {
+	if d, ok := n.driver.(vector.Namer); ok {
 		return d.StoreName(name)
 	}
 

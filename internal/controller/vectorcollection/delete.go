@@ -105,7 +105,9 @@ func (g goal) unpoint(collection string, aliases []string) []step {
 	return []step{{
 		reason:  eventPointed,
 		message: fmt.Sprintf("Removed %s, which pointed to collection %q", quoted(aliases), collection),
-		do:      func(ctx context.Context, e *external) error { return e.conn.PointAliases(ctx, collection, nil, aliases) },
+		do: func(ctx context.Context, e *external) error {
+			return e.conn.PointAliases(ctx, collection, nil, aliases)
+		},
 	}}
 }
 

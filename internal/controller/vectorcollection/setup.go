@@ -14,6 +14,7 @@ import (
 	cevent "sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/controller"
@@ -60,34 +61,24 @@ func Setup(mgr ctrl.Manager, o controller.Options, b Backends, m *Metrics, extra
 	}
 
 	woken := make(chan cevent.GenericEvent)
-	clients := &Clients{
-		configs: newConfigs(kube), backends: b, metrics: m, log: log, now: time.Now,
-		wake: waker(kube, woken), seats: map[configKey]*seat{},
-	}
+	clients := newClients(kube, b, m, waker(kube, woken))
 
 	if err := mgr.Add(clients); err != nil {
 		return errors.Wrap(err, "cannot add the clients of stores")
 	}
 
-	record := event.NewAPIRecorder(mgr.GetEventRecorderFor(name), o.EventFilterFunctions...) //nolint:staticcheck // What crossplane-runtime takes.
 	c := &connector{
 		clients:  clients,
 		secrets:  mgr.GetAPIReader(),
 		pods:     mgr.GetAPIReader(),
 		usage:    resource.NewProviderConfigUsageTracker(kube, &v1alpha1.ProviderConfigUsage{}),
-		record:   record,
+		record:   event.NewAPIRecorder(mgr.GetEventRecorderFor(name), o.EventFilterFunctions...), //nolint:staticcheck // What crossplane-runtime takes.
 		log:      log,
 		cluster:  cluster,
 		policies: o.Features.Enabled(feature.EnableBetaManagementPolicies),
 	}
 
-	opts := append(reconcilerOptions(o),
-		managed.WithTypedExternalConnector(c),
-		managed.WithInitializers(managed.InitializerFn(initializer(kube))),
-		managed.WithLogger(log),
-		managed.WithRecorder(record),
-	)
-	r := managed.NewReconciler(reasonManager{mgr}, resource.ManagedKind(v1alpha1.VectorCollectionGroupVersionKind), append(opts, extra...)...)
+	r := newReconciler(mgr, c, append(reconcilerOptions(o), append([]managed.ReconcilerOption{managed.WithLogger(log)}, extra...)...))
 
 	return ctrl.NewControllerManagedBy(mgr).
 		Named(name).
@@ -98,7 +89,18 @@ func Setup(mgr ctrl.Manager, o controller.Options, b Backends, m *Metrics, extra
 		Watches(&v1alpha1.ClusterProviderConfig{}, configHandler(clients, kube), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(collectionOf(kube)), builder.WithPredicates(podEnds())).
 		WatchesRawSource(source.Channel(woken, &handler.EnqueueRequestForObject{})).
-		Complete(ratelimiter.NewReconciler(name, reasoning(r), o.GlobalRateLimiter))
+		Complete(ratelimiter.NewReconciler(name, r, o.GlobalRateLimiter))
+}
+
+// newReconciler returns crossplane-runtime's reconciler over a connector. It explains its errors.
+func newReconciler(mgr ctrl.Manager, c *connector, opts []managed.ReconcilerOption) reconcile.Reconciler {
+	opts = append([]managed.ReconcilerOption{
+		managed.WithTypedExternalConnector(c),
+		managed.WithInitializers(managed.InitializerFn(initializer(mgr.GetClient()))),
+		managed.WithRecorder(c.record),
+	}, opts...)
+
+	return reasoning(managed.NewReconciler(reasonManager{mgr}, resource.ManagedKind(v1alpha1.VectorCollectionGroupVersionKind), opts...))
 }
 
 func reconcilerOptions(o controller.Options) []managed.ReconcilerOption {

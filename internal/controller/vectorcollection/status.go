@@ -105,12 +105,6 @@ func ready(g goal, s sight) xpv2.Condition {
 	}
 }
 
-// A StoreNamer is a driver of a store in which a collection has not quite the name it was given.
-type storeNamer interface {
-	// StoreName returns the name by which the store knows a collection or alias.
-	StoreName(name string) string
-}
-
 // details returns what agents need to know. Keys that do not apply are absent.
 func details(g goal, s sight, cfg storeConfig, a vector.Access, named func(string) string) managed.ConnectionDetails {
 	at, spec := s.serving(g)

@@ -167,7 +167,7 @@ func (g goal) alter(f vector.Features, want vector.Spec, have *vector.State) []s
 	}
 
 	d := f.Compare(want, *have)
-	if len(d.Mutable) == 0 && !unfinished(want, *have) {
+	if len(d.Mutable) == 0 {
 		return nil
 	}
 
@@ -187,21 +187,12 @@ func (g goal) alter(f vector.Features, want vector.Spec, have *vector.State) []s
 }
 
 func changes(d vector.Difference) string {
-	if len(d.Mutable) == 0 {
-		return "completed its index"
-	}
-
 	texts := make([]string, len(d.Mutable))
 	for i, c := range d.Mutable {
 		texts[i] = fmt.Sprintf("%s from %s to %s", c.Property, c.Have, c.Want)
 	}
 
 	return strings.Join(texts, ", ")
-}
-
-// unfinished says that whoever created a collection died before it had its index.
-func unfinished(want vector.Spec, have vector.State) bool {
-	return have.IndexState == vector.IndexAbsent && want.Index != "" && want.Index != vector.Flat
 }
 
 // letIn returns the steps by which agents reach the collection that is to serve: its aliases, and their login.
@@ -347,7 +338,9 @@ func (g goal) letGo(spec vector.Spec, have vector.State, reason event.Reason) st
 	// Nothing but the owner changes.
 	return step{reason: reason, message: fmt.Sprintf("Kept collection %q with its %s, and let it go", spec.Name, vectors(have)),
 		do: func(ctx context.Context, e *external) error {
-			return e.conn.Alter(ctx, vector.Spec{Name: spec.Name}, have)
+			same := vector.Properties{Dim: have.Dim, Distance: have.Distance}
+
+			return e.conn.Alter(ctx, vector.Spec{Name: spec.Name, Properties: same}, have)
 		}}
 }
 

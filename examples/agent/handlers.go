@@ -209,5 +209,9 @@ func metrics(w *workshop) *prometheus.Registry {
 	gauge("agent_sessions", "Conversations that are kept.", w.store.sessions)
 	reg.MustRegister(w.outcomes)
 
+	if w.memory != nil {
+		reg.MustRegister(w.memory.outcomes)
+	}
+
 	return reg
 }

@@ -47,6 +47,12 @@ func newFakeModel(t *testing.T, gated bool) *fakeModel {
 		m.busy.Add(1)
 		defer m.busy.Add(-1)
 
+		if r.URL.Path == "/embeddings" {
+			answerEmbedding(t, rw, r)
+
+			return
+		}
+
 		var req struct{ Messages []turn }
 		if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
 			t.Error(err)
@@ -73,6 +79,26 @@ func newFakeModel(t *testing.T, gated bool) *fakeModel {
 	return m
 }
 
+// answerEmbedding answers with how often each letter is in a text.
+func answerEmbedding(t *testing.T, rw http.ResponseWriter, r *http.Request) {
+	t.Helper()
+
+	var req struct{ Model, Input string }
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil || req.Model == "" {
+		t.Errorf("asked for a vector with %+v: %v", req, err)
+	}
+
+	v := make([]float32, 26)
+
+	for _, c := range strings.ToLower(req.Input) {
+		if c >= 'a' && c <= 'z' {
+			v[c-'a']++
+		}
+	}
+
+	answer(rw, http.StatusOK, map[string]any{"data": []any{map[string]any{"embedding": v}}})
+}
+
 // An agent is one that can be talked to. In this process, w is its workshop and srv serves it.
 type agent struct {
 	url string
@@ -86,6 +112,12 @@ func clientOf(p *program) *agent { return &agent{url: "http://" + p.logged.Liste
 func startAgent(t *testing.T, m *fakeModel, dir string, change ...func(*config)) *agent {
 	t.Helper()
 
+	return startWithMemory(t, m, dir, nil, change...)
+}
+
+func startWithMemory(t *testing.T, m *fakeModel, dir string, mem *memory, change ...func(*config)) *agent {
+	t.Helper()
+
 	c := config{modelURL: m.URL, model: "m", instructions: "Help.", concurrency: 1, queue: 2, keep: 10, patience: time.Minute}
 	for _, f := range change {
 		f(&c)
@@ -96,7 +128,7 @@ func startAgent(t *testing.T, m *fakeModel, dir string, change ...func(*config))
 		t.Fatal(err)
 	}
 
-	w, err := newWorkshop(c, st, slog.New(slog.DiscardHandler))
+	w, err := newWorkshop(c, st, mem, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

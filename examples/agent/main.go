@@ -1,5 +1,6 @@
 // Command agent is a small agent to copy from: it takes tasks over HTTP (A2A v1), works on them through a model that
-// speaks the OpenAI protocol, and keeps its conversations and unfinished tasks on disk.
+// speaks the OpenAI protocol, keeps its conversations and unfinished tasks on disk, and remembers what it did in a vector
+// collection where it has one.
 package main
 
 import (
@@ -34,6 +35,7 @@ type config struct {
 	concurrency, queue, keep int
 	// drain bounds how long running tasks may take once the agent is told to end; patience one answer of the model.
 	drain, patience time.Duration
+	memory          memoryConfig
 }
 
 func fromEnv(getenv func(string) string) (config, error) {
@@ -54,6 +56,12 @@ func fromEnv(getenv func(string) string) (config, error) {
 		url:          get("AGENT_URL", ""),
 	}
 
+	c.memory = memoryConfig{
+		store: get("VECTOR_STORE", ""), endpoint: get("VECTOR_ENDPOINT", ""), collection: get("VECTOR_COLLECTION", ""), distance: get("VECTOR_DISTANCE", "Cosine"),
+		user: get("VECTOR_USER", ""), password: get("VECTOR_PASSWORD", ""), caFile: get("VECTOR_CA_FILE", ""),
+		model: get("AGENT_EMBEDDING_MODEL", "text-embedding-3-small"),
+	}
+
 	if c.modelURL == "" {
 		return c, errors.New("OPENAI_BASE_URL is not set: name the model server")
 	}
@@ -71,6 +79,10 @@ func fromEnv(getenv func(string) string) (config, error) {
 	number(&c.concurrency, "AGENT_CONCURRENCY", "1")
 	number(&c.queue, "AGENT_QUEUE", "64")
 	number(&c.keep, "AGENT_KEEP", "1000")
+
+	if c.memory.store != "" {
+		number(&c.memory.dim, "VECTOR_DIM", "")
+	}
 
 	duration := func(into *time.Duration, name, def string) {
 		d, err := time.ParseDuration(get(name, def))
@@ -112,7 +124,13 @@ func run(ctx context.Context, c config, log *slog.Logger) error {
 		return err
 	}
 
-	w, err := newWorkshop(c, st, log)
+	mem, err := openMemory(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer mem.close()
+
+	w, err := newWorkshop(c, st, mem, log)
 	if err != nil {
 		return err
 	}
@@ -127,7 +145,7 @@ func run(ctx context.Context, c config, log *slog.Logger) error {
 
 	go func() { served <- srv.Serve(lis) }()
 
-	log.Info("the agent takes tasks", "listen", lis.Addr().String(), "model", c.model, "resumed", w.unfinished())
+	log.Info("the agent takes tasks", "listen", lis.Addr().String(), "model", c.model, "memory", c.memory.collection, "resumed", w.unfinished())
 
 	select {
 	case err := <-served:

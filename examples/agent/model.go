@@ -22,7 +22,9 @@ const attempts = 5
 // A model answers conversations over the OpenAI chat completions protocol, read as a stream.
 type model struct {
 	url, key, name string
-	client         *http.Client
+	// embedder is the name of the model that makes vectors of texts.
+	embedder string
+	client   *http.Client
 	// firstWait is the wait before the second attempt. It is doubled for each one after, or is what the model asked for,
 	// and is never longer than maxWait.
 	firstWait, maxWait time.Duration
@@ -32,7 +34,7 @@ type model struct {
 
 func newModel(c config) *model {
 	return &model{
-		url: strings.TrimSuffix(c.modelURL, "/") + "/chat/completions", key: c.modelKey, name: c.model, client: &http.Client{},
+		url: strings.TrimSuffix(c.modelURL, "/"), key: c.modelKey, name: c.model, embedder: c.memory.model, client: &http.Client{},
 		firstWait: time.Second, maxWait: 30 * time.Second, patience: c.patience,
 	}
 }
@@ -49,19 +51,52 @@ func (e *errRetry) Unwrap() error { return e.err }
 
 // ask returns the model's answer to a conversation.
 func (m *model) ask(ctx context.Context, turns []turn) (string, error) {
-	body, err := json.Marshal(chatRequest(m.name, turns))
+	var answer string
+
+	err := m.call(ctx, "/chat/completions", chatRequest(m.name, turns), func(r io.Reader) (err error) {
+		answer, err = readStream(r)
+
+		return err
+	})
+
+	return answer, err
+}
+
+// embed returns the vector of a text.
+func (m *model) embed(ctx context.Context, text string) ([]float32, error) {
+	var out struct {
+		Data []struct{ Embedding []float32 }
+	}
+
+	err := m.call(ctx, "/embeddings", map[string]any{"model": m.embedder, "input": text, "encoding_format": "float"}, func(r io.Reader) error {
+		return json.NewDecoder(r).Decode(&out)
+	})
+	if err == nil && (len(out.Data) != 1 || len(out.Data[0].Embedding) == 0) {
+		err = errors.New("the answer has no vector")
+	}
+
 	if err != nil {
-		return "", fmt.Errorf("cannot write the request: %w", err)
+		return nil, fmt.Errorf("cannot make a vector: %w", err)
+	}
+
+	return out.Data[0].Embedding, nil
+}
+
+// call sends a request until its answer can be read, or will never be.
+func (m *model) call(ctx context.Context, path string, request any, read func(io.Reader) error) error {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return fmt.Errorf("cannot write the request: %w", err)
 	}
 
 	wait := m.firstWait
 
 	for n := 1; ; n++ {
-		answer, err := m.once(ctx, body)
+		err := m.once(ctx, path, body, read)
 
 		var again *errRetry
 		if !errors.As(err, &again) || n == attempts {
-			return answer, err
+			return err
 		}
 
 		// Jitter, so that a pool does not come back as one.
@@ -69,7 +104,7 @@ func (m *model) ask(ctx context.Context, turns []turn) (string, error) {
 
 		select {
 		case <-ctx.Done():
-			return "", ctx.Err()
+			return ctx.Err()
 		case <-time.After(min(pause, m.maxWait)):
 		}
 
@@ -96,13 +131,13 @@ func chatRequest(name string, turns []turn) any {
 }
 
 // once asks the model once.
-func (m *model) once(ctx context.Context, body []byte) (string, error) {
+func (m *model) once(ctx context.Context, path string, body []byte, read func(io.Reader) error) error {
 	ctx, cancel := context.WithTimeout(ctx, m.patience)
 	defer cancel()
 
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.url+path, bytes.NewReader(body))
 	if err != nil {
-		return "", fmt.Errorf("cannot ask the model: %w", err)
+		return fmt.Errorf("cannot ask the model: %w", err)
 	}
 
 	req.Header.Set("Content-Type", "application/json")
@@ -113,22 +148,22 @@ func (m *model) once(ctx context.Context, body []byte) (string, error) {
 
 	rsp, err := m.client.Do(req)
 	if err != nil {
-		return "", &errRetry{err: fmt.Errorf("cannot reach the model: %w", err)}
+		return &errRetry{err: fmt.Errorf("cannot reach the model: %w", err)}
 	}
 	defer rsp.Body.Close()
 
 	if rsp.StatusCode == http.StatusOK {
-		return readStream(rsp.Body)
+		return read(rsp.Body)
 	}
 
 	b, _ := io.ReadAll(io.LimitReader(rsp.Body, 1<<10))
 	err = fmt.Errorf("the model answered %s: %s", rsp.Status, strings.TrimSpace(string(b)))
 
 	if rsp.StatusCode == http.StatusTooManyRequests || rsp.StatusCode >= http.StatusInternalServerError {
-		return "", &errRetry{after: retryAfter(rsp.Header.Get("Retry-After"), time.Now()), err: err}
+		return &errRetry{after: retryAfter(rsp.Header.Get("Retry-After"), time.Now()), err: err}
 	}
 
-	return "", err
+	return err
 }
 
 // retryAfter reads the header of that name: seconds or a date.

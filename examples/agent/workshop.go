@@ -23,7 +23,9 @@ var (
 type workshop struct {
 	store *store
 	model *model
-	log   *slog.Logger
+	// memory is nil where there is none.
+	memory *memory
+	log    *slog.Logger
 	// queue is the number of tasks that may wait; keep the number of finished ones that can still be asked for.
 	queue, keep  int
 	instructions string
@@ -56,7 +58,7 @@ type entry struct {
 }
 
 // newWorkshop takes up what was left unfinished and starts to work.
-func newWorkshop(c config, s *store, log *slog.Logger) (*workshop, error) {
+func newWorkshop(c config, s *store, mem *memory, log *slog.Logger) (*workshop, error) {
 	kept, err := s.tasks()
 	if err != nil {
 		return nil, err
@@ -64,7 +66,7 @@ func newWorkshop(c config, s *store, log *slog.Logger) (*workshop, error) {
 
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &workshop{
-		store: s, model: newModel(c), log: log, queue: c.queue, keep: c.keep, instructions: c.instructions,
+		store: s, model: newModel(c), memory: mem, log: log, queue: c.queue, keep: c.keep, instructions: c.instructions,
 		ctx: ctx, cancel: cancel, stopping: make(chan struct{}),
 		tasks: map[string]*entry{}, busy: map[string]bool{},
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "agent_tasks_total", Help: "Tasks that have ended, by outcome."}, []string{"outcome"}),
@@ -203,12 +205,19 @@ func (w *workshop) converse(ctx context.Context, t task) (string, error) {
 		turns = append(turns, turn{Role: "system", Content: w.instructions})
 	}
 
-	turns = append(turns, turn{Role: "user", Content: t.History[0].text(), Task: t.ID})
+	// What is recalled is for this answer only: the conversation keeps what was said.
+	asked := turn{Role: "user", Content: t.History[0].text(), Task: t.ID}
+	text, thought := w.memory.recall(ctx, t)
 
-	answer, err := w.model.ask(ctx, turns)
+	answer, err := w.model.ask(ctx, append(turns[:len(turns):len(turns)], turn{Role: "user", Content: text}))
 	if err != nil {
 		return "", err
 	}
+
+	turns = append(turns, asked)
+
+	// Before the conversation has the answer: an agent that ends in between does both once more, under the same id.
+	w.memory.remember(ctx, thought, answer)
 
 	return answer, w.store.saveSession(t.ContextID, append(turns, turn{Role: "assistant", Content: answer, Task: t.ID}))
 }

@@ -151,6 +151,29 @@ spec:
 			kind:   "ProviderConfig",
 			body:   `spec: {}`,
 		},
+		"ProviderConfigEnvironment": {
+			reason: "A team must not read what is the provider's: it could have it sent to an endpoint of its own.",
+			kind:   "ProviderConfig",
+			body:   `spec: {vectorStore: {type: Qdrant, endpoint: "http://q:6334", credentials: {source: Environment, env: {name: KEY}}}}`,
+			err:    "vectorStore.credentials.source must be None or Secret",
+		},
+		"ProviderConfigFile": {
+			reason: "Nor its files, for agents.",
+			kind:   "ProviderConfig",
+			body:   `spec: {vectorStore: {type: Qdrant, endpoint: "http://q:6334", agentCredentials: {source: Filesystem, fs: {path: /token}}}}`,
+			err:    "vectorStore.agentCredentials.source must be None or Secret",
+		},
+		"ProviderConfigCheckpointFile": {
+			reason: "Nor for checkpoints.",
+			kind:   "ProviderConfig",
+			body:   `spec: {checkpointStore: {url: "s3://b", credentials: {source: Filesystem, fs: {path: /token}}}}`,
+			err:    "checkpointStore.credentials.source must be None or Secret",
+		},
+		"ClusterProviderConfigFile": {
+			reason: "The platform may.",
+			kind:   "ClusterProviderConfig",
+			body:   `spec: {vectorStore: {type: Qdrant, endpoint: "http://q:6334", credentials: {source: Filesystem, fs: {path: /token}}}}`,
+		},
 		"ProviderConfigNoSecret": {
 			reason: "Credentials in a Secret that is not named cannot be found.",
 			kind:   "ProviderConfig",

@@ -133,6 +133,10 @@ type ProviderConfig struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
+	// Spec may refer to Secrets and ConfigMaps of its own namespace, and to nothing else.
+	// +kubebuilder:validation:XValidation:rule="!has(self.vectorStore) || !has(self.vectorStore.credentials) || self.vectorStore.credentials.source in ['None', 'Secret']",message="vectorStore.credentials.source must be None or Secret: the environment and the files of the provider are for a ClusterProviderConfig only"
+	// +kubebuilder:validation:XValidation:rule="!has(self.vectorStore) || !has(self.vectorStore.agentCredentials) || self.vectorStore.agentCredentials.source in ['None', 'Secret']",message="vectorStore.agentCredentials.source must be None or Secret: the environment and the files of the provider are for a ClusterProviderConfig only"
+	// +kubebuilder:validation:XValidation:rule="!has(self.checkpointStore) || !has(self.checkpointStore.credentials) || self.checkpointStore.credentials.source in ['None', 'Secret']",message="checkpointStore.credentials.source must be None or Secret: the environment and the files of the provider are for a ClusterProviderConfig only"
 	Spec   ProviderConfigSpec   `json:"spec"`
 	Status ProviderConfigStatus `json:"status,omitempty"`
 }

@@ -281,7 +281,9 @@ func TestSettles(t *testing.T) {
 		},
 		"Observed": {
 			reason: "Who only observes stamps nothing, grants nothing, and does not mind another owner.",
-			change: func(mg *v1alpha1.VectorCollection) { mg.Spec.ManagementPolicies = xpv2.ManagementPolicies{xpv2.ManagementActionObserve} },
+			change: func(mg *v1alpha1.VectorCollection) {
+				mg.Spec.ManagementPolicies = xpv2.ManagementPolicies{xpv2.ManagementActionObserve}
+			},
 			before: func(w *world) {
 				w.store.Put("one", vector.State{Owner: "x/y@c", Properties: p(3), Vectors: &zero})
 			},

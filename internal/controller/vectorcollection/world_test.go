@@ -40,6 +40,7 @@ type world struct {
 	r       reconcile.Reconciler
 	mg      *v1alpha1.VectorCollection
 	events  []string
+	offers  vector.Features
 	// after is called after each call that changes the store; it may panic with errCrash.
 	after func(call string)
 }
@@ -76,7 +77,7 @@ func newWorld(t *testing.T, change func(*v1alpha1.VectorCollection), objs ...cli
 		change(mg)
 	}
 
-	w := &world{store: memvector.NewStore(), mg: mg}
+	w := &world{store: memvector.NewStore(), mg: mg, offers: memvector.Features}
 	w.kube = fake.NewClientBuilder().WithScheme(scheme()).WithStatusSubresource(mg).
 		WithIndex(&v1alpha1.VectorCollection{}, ConfigIndex, indexConfig).
 		WithObjects(append(objs, mg, newConfig("ns", "memory"), newSecret("ns", "store", "admin:right"))...).Build()
@@ -111,7 +112,7 @@ func (w *world) start() {
 		w.clients.close()
 	}
 
-	b := vector.Backend{Features: memvector.Features, Open: func(c vector.Config) (vector.Driver, error) {
+	b := vector.Backend{Features: w.offers, Open: func(c vector.Config) (vector.Driver, error) {
 		d, err := w.store.Open(c)
 
 		return crashing{d, w}, err
@@ -126,6 +127,15 @@ func (w *world) start() {
 		managed.WithDeterministicExternalName(true), managed.WithManagementPolicies(), managed.WithCreationGracePeriod(0),
 	})
 }
+
+// features starts a provider over a store that has others.
+func (w *world) features(f vector.Features) {
+	w.offers = f
+	w.start()
+}
+
+// inNamespace selects what is in the world's namespace.
+const inNamespace = client.InNamespace("ns")
 
 // Event implements event.Recorder. It keeps our own events, and not those of crossplane-runtime.
 func (w *world) Event(_ runtime.Object, e event.Event) {

@@ -1,0 +1,138 @@
+// Package servers runs real vector stores on this machine for tests, each as a process that ends with its test. It must not
+// know the drivers. The programs come from the cache, where `make integration` puts them.
+package servers
+
+import (
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	// startup is how long a server may take until it is ready, on a machine that does other things as well.
+	startup = 90 * time.Second
+	// shownLog is how much of the end of a server's log is shown when its test failed.
+	shownLog = 16 << 10
+)
+
+// inCache returns the path of a program in the cache, and fails the test if there is none.
+func inCache(t testing.TB, path ...string) string {
+	t.Helper()
+
+	cache := os.Getenv("AIDISPATCHER_CACHE")
+	if cache == "" {
+		dir, err := os.UserCacheDir() // XDG_CACHE_HOME, or ~/.cache.
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		cache = filepath.Join(dir, "aidispatcher")
+	}
+
+	p := filepath.Join(append([]string{cache}, path...)...)
+	if _, err := os.Stat(p); err != nil {
+		t.Fatalf("cannot find the server: run `make integration`, which builds it: %v", err)
+	}
+
+	return p
+}
+
+// start runs a program in a process group of its own, and returns when ready does without an error. With the test all of
+// the group is killed and waited for, and what it said is shown if the test failed.
+func start(t testing.TB, ready func(context.Context) error, name string, args, env []string) {
+	t.Helper()
+
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	// The server ends with the test, after whatever else the test cleans up in it.
+	cmd := exec.CommandContext(context.Background(), name, args...) //nolint:gosec // The name and arguments are those of a test.
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("cannot start the server: %v", err)
+	}
+
+	ended := make(chan struct{})
+
+	go func() {
+		defer close(ended)
+
+		cmd.Wait() //nolint:errcheck // It was killed, or its end is what we tell of.
+	}()
+
+	t.Cleanup(func() {
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) //nolint:errcheck // It may have ended.
+		<-ended
+
+		if t.Failed() {
+			t.Logf("the log of %s:\n%s", filepath.Base(name), tail(log))
+		}
+
+		log.Close() //nolint:errcheck // It was read.
+	})
+
+	await(t, ready, ended)
+}
+
+// await returns when ready does without an error.
+func await(t testing.TB, ready func(context.Context) error, ended <-chan struct{}) {
+	t.Helper()
+
+	ctx, cancel := context.WithTimeout(t.Context(), startup)
+	defer cancel()
+
+	for {
+		err := ready(ctx)
+		if err == nil {
+			return
+		}
+
+		select {
+		case <-ended:
+			t.Fatalf("the server ended before it was ready: %v", err)
+		case <-ctx.Done():
+			t.Fatalf("the server is not ready: %v", err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// tail returns the end of a log.
+func tail(log *os.File) string {
+	end, err := log.Seek(0, 2)
+	if err != nil {
+		return err.Error()
+	}
+
+	b := make([]byte, min(end, shownLog))
+	if _, err := log.ReadAt(b, end-int64(len(b))); err != nil {
+		return err.Error()
+	}
+
+	return string(b)
+}
+
+// freePort returns a port of the loopback interface that nobody listens on.
+func freePort(t testing.TB) string {
+	t.Helper()
+
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	defer l.Close() //nolint:errcheck // Its port is what we wanted.
+
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // We asked for TCP.
+}

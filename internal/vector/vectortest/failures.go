@@ -65,6 +65,7 @@ func (s *suite) failures(t *testing.T) {
 		}
 	})
 
+	t.Run("interrupted", s.interrupted)
 	t.Run("concurrent use", s.concurrent)
 }
 
@@ -129,6 +130,74 @@ func down(t *testing.T, c vector.Config) (vector.Config, bool) {
 	}
 
 	return c, true
+}
+
+// interrupted gives up creations at various moments, as if we had died there: what is seen afterwards is owned, and
+// becomes whole.
+func (s *suite) interrupted(t *testing.T) {
+	const moments = 10
+
+	whole := s.spec(t, s.everything(t))
+	start := time.Now()
+
+	s.mustCreate(t, whole)
+
+	took := time.Since(start)
+
+	for i := range moments {
+		sp := s.spec(t, s.everything(t))
+
+		ctx, cancel := context.WithTimeout(t.Context(), took*time.Duration(i)/moments)
+		err := s.d.Create(ctx, sp)
+
+		cancel()
+
+		if err != nil {
+			wantKind(t, err, vector.Unavailable, "Create that was interrupted")
+		}
+
+		end := time.Now().Add(s.Settle + atOnce)
+
+		for !s.recovers(t, sp) {
+			if time.Now().After(end) {
+				t.Fatalf("a creation that was interrupted after %d/%d of its time did not become whole", i, moments)
+			}
+
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// recovers takes one turn at making a collection whole, as the provider does, and says whether it is.
+func (s *suite) recovers(t *testing.T, sp vector.Spec) bool {
+	t.Helper()
+
+	have, err := s.d.Describe(within(t), sp.Name)
+	if vector.Is(err, vector.NotFound) {
+		// What was interrupted may still arrive.
+		if err := s.d.Create(within(t), sp); !vector.Is(err, vector.Exists) {
+			must(t, err, "Create")
+		}
+
+		return false
+	}
+
+	must(t, err, "Describe")
+
+	if have.Owner != sp.Owner {
+		t.Fatalf("a collection was seen that belongs to %q, want %q", have.Owner, sp.Owner)
+	}
+
+	d := s.f.Compare(sp, have)
+	must(t, d.Err(), "Compare")
+
+	if len(d.Mutable) == 0 {
+		return s.as(sp, have) == ""
+	}
+
+	must(t, s.d.Alter(within(t), sp, have), "Alter(%v)", d)
+
+	return false
 }
 
 // concurrent makes, describes and drops several collections at once, over one driver.

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/southwest-ai/agent-operator/internal/vector"
 	"github.com/southwest-ai/agent-operator/internal/vector/memvector"
@@ -144,6 +145,23 @@ var faults = map[string]struct {
 			s.Owner = ""
 
 			return b.whole.Create(ctx, s)
+		}
+	}},
+	"stamps later unless it dies": {found: "failures/interrupted", in: func(b *broken, _ *memvector.Store) {
+		b.create = func(ctx context.Context, s vector.Spec) error {
+			bare := s
+			bare.Owner = ""
+
+			if err := b.whole.Create(ctx, bare); err != nil {
+				return err
+			}
+
+			select {
+			case <-ctx.Done():
+				return vector.Errorf(vector.Unavailable, "cannot stamp: %w", ctx.Err())
+			case <-time.After(5 * time.Millisecond):
+				return b.whole.Alter(ctx, s, vector.State{})
+			}
 		}
 	}},
 	"leaves it unfinished": {found: "create/distance_Cosine", in: func(b *broken, _ *memvector.Store) {
@@ -347,10 +365,10 @@ func TestFaults(t *testing.T) {
 		return
 	}
 
-	run := func(t *testing.T, fault string) (string, error) {
+	run := func(t *testing.T, fault, test string) (string, error) {
 		t.Helper()
 
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFaults$", "-test.v")
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFaults$/"+test, "-test.v")
 		cmd.Env = append(os.Environ(), faultEnv+"="+fault)
 		out, err := cmd.CombinedOutput()
 
@@ -358,14 +376,14 @@ func TestFaults(t *testing.T) {
 	}
 
 	t.Run("none", func(t *testing.T) {
-		if out, err := run(t, "none"); err != nil {
+		if out, err := run(t, "none", ""); err != nil {
 			t.Errorf("%v\n%s", err, out)
 		}
 	})
 
 	for name, f := range faults {
 		t.Run(name, func(t *testing.T) {
-			out, err := run(t, name)
+			out, err := run(t, name, "^"+strings.ReplaceAll(f.found, "/", "$/^")+"$")
 			if err == nil || !strings.Contains(out, "--- FAIL: TestFaults/"+f.found+" ") {
 				t.Errorf("%s did not find it (%v):\n%s", f.found, err, out)
 			}

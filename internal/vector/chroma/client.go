@@ -107,7 +107,7 @@ func (c *client) do(ctx context.Context, method, path string, in, out any) error
 		return c.failed(err)
 	}
 
-	defer res.Body.Close() //nolint:errcheck // It was read.
+	defer res.Body.Close() // It was read.
 
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {

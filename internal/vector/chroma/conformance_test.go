@@ -55,7 +55,7 @@ func open(t *testing.T, c vector.Config) *driver {
 
 	t.Cleanup(d.Close)
 
-	return d.(*driver) //nolint:forcetypeassert // It is ours.
+	return d.(*driver)
 }
 
 func (a *agent) insert(ctx context.Context, collection string, dim, n int) error {

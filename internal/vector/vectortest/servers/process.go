@@ -36,7 +36,7 @@ func inCache(t testing.TB, path ...string) string {
 	}
 
 	p := filepath.Join(append([]string{cache}, path...)...)
-	if _, err := os.Stat(p); err != nil {
+	if _, err := os.Stat(p); err != nil { //nolint:gosec // Who runs the test says where the cache is.
 		t.Fatalf("cannot find the server: run `make integration`, which builds it: %v", err)
 	}
 
@@ -54,7 +54,7 @@ func start(t testing.TB, ready func(context.Context) error, name string, args, e
 	}
 
 	// The server ends with the test, after whatever else the test cleans up in it.
-	cmd := exec.CommandContext(context.Background(), name, args...) //nolint:gosec // The name and arguments are those of a test.
+	cmd := exec.CommandContext(context.Background(), name, args...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -132,7 +132,7 @@ func freePort(t testing.TB) string {
 		t.Fatal(err)
 	}
 
-	defer l.Close() //nolint:errcheck // Its port is what we wanted.
+	defer l.Close() // Its port is what we wanted.
 
 	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // We asked for TCP.
 }

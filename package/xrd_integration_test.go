@@ -21,13 +21,9 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/xcrd"
 )
 
-// start runs an API server that serves the AIDispatcher as Crossplane would from a definition.
-func start(t *testing.T, file string, derive func(*xpextv1.CompositeResourceDefinition) (*extv1.CustomResourceDefinition, error)) client.Client {
+// derived returns the AIDispatcher as Crossplane would define it.
+func derived(t *testing.T, file string, derive func(*xpextv1.CompositeResourceDefinition) (*extv1.CustomResourceDefinition, error)) *extv1.CustomResourceDefinition {
 	t.Helper()
-
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		t.Fatal("KUBEBUILDER_ASSETS does not name a directory with kube-apiserver and etcd: run `make integration`, which builds them")
-	}
 
 	b, err := os.ReadFile(filepath.Clean(file))
 	if err != nil {
@@ -46,7 +42,18 @@ func start(t *testing.T, file string, derive func(*xpextv1.CompositeResourceDefi
 	// What Crossplane makes is owned by the definition, which is not there.
 	crd.SetOwnerReferences(nil)
 
-	env := &envtest.Environment{CRDInstallOptions: envtest.CRDInstallOptions{CRDs: []*extv1.CustomResourceDefinition{crd}}}
+	return crd
+}
+
+// serve runs an API server with definitions.
+func serve(t *testing.T, crds ...*extv1.CustomResourceDefinition) client.Client {
+	t.Helper()
+
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		t.Fatal("KUBEBUILDER_ASSETS does not name a directory with kube-apiserver and etcd: run `make integration`, which builds them")
+	}
+
+	env := &envtest.Environment{CRDInstallOptions: envtest.CRDInstallOptions{CRDs: crds}}
 
 	cfg, err := env.Start()
 	if err != nil {
@@ -93,8 +100,8 @@ func object(t *testing.T, spec string) *unstructured.Unstructured {
 // The API server refuses what contradicts itself, in words that say what to do, in both installs.
 func TestAIDispatcherRules(t *testing.T) {
 	installs := map[string]client.Client{
-		"namespaced": start(t, "configuration/xrd.yaml", xcrd.ForCompositeResource),
-		"claim":      start(t, "configuration-claim/xrd.yaml", xcrd.ForCompositeResourceClaim),
+		"namespaced": serve(t, derived(t, "configuration/xrd.yaml", xcrd.ForCompositeResource)),
+		"claim":      serve(t, derived(t, "configuration-claim/xrd.yaml", xcrd.ForCompositeResourceClaim)),
 	}
 
 	creates := map[string]struct{ reason, spec, want string }{

@@ -3,8 +3,11 @@
 package controller
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -21,6 +24,7 @@ import (
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
+	"github.com/southwest-ai/agent-operator/internal/vector"
 	"github.com/southwest-ai/agent-operator/internal/vector/memvector"
 )
 
@@ -47,18 +51,39 @@ func newConfig(ns string) (*v1alpha1.ProviderConfig, *corev1.Secret) {
 	}, s
 }
 
-// newCollection returns a VectorCollection that uses its namespace's configuration.
-func newCollection(ns, name string, dim int32) *v1alpha1.VectorCollection {
+// newCollection returns a VectorCollection that uses its namespace's configuration. After the test it is removed, so that
+// the next test's provider does not make its collection in another store.
+func newCollection(t *testing.T, ns, name string, dim int32) *v1alpha1.VectorCollection {
+	t.Helper()
+
 	mg := &v1alpha1.VectorCollection{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name},
 		Spec: v1alpha1.VectorCollectionSpec{ForProvider: v1alpha1.VectorCollectionParameters{
-			Collection: name + "-memory", Dim: dim, Distance: v1alpha1.DistanceCosine,
+			Collection: ns + "-" + name, Dim: dim, Distance: v1alpha1.DistanceCosine,
 		}},
 	}
 	mg.SetProviderConfigReference(&xpv2.ProviderConfigReference{Kind: "ProviderConfig", Name: "memory"})
 	mg.SetWriteConnectionSecretToReference(&xpv2.LocalSecretReference{Name: name + "-memory"})
+	t.Cleanup(func() { remove(t, mg) })
 
 	return mg
+}
+
+// remove removes a VectorCollection whatever holds it.
+func remove(t *testing.T, mg *v1alpha1.VectorCollection) {
+	t.Helper()
+
+	ctx := context.WithoutCancel(t.Context())
+	o := &v1alpha1.VectorCollection{ObjectMeta: metav1.ObjectMeta{Namespace: mg.GetNamespace(), Name: mg.GetName()}}
+
+	if err := client.IgnoreNotFound(kube.Delete(ctx, o)); err != nil {
+		t.Errorf("cannot delete VectorCollection %s: %v", mg.GetName(), err)
+	}
+
+	p := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
+	if err := client.IgnoreNotFound(kube.Patch(ctx, o, p)); err != nil {
+		t.Errorf("cannot let go of VectorCollection %s: %v", mg.GetName(), err)
+	}
 }
 
 // detailsOf returns a connection secret's content.
@@ -108,12 +133,13 @@ func TestCollectionIsMade(t *testing.T) {
 
 	ns := newNamespace(t)
 	cfg, secret := newConfig(ns)
-	mg := newCollection(ns, "coder", 3)
+	mg := newCollection(t, ns, "coder", 3)
 	mg.Spec.ForProvider.Aliases = []string{"coder"}
 	create(t, secret, cfg, mg)
 	isReady(t, mg)
 
-	if got := meta.GetExternalName(mg); got != "coder-memory" {
+	name := ns + "-coder"
+	if got := meta.GetExternalName(mg); got != name {
 		t.Errorf("external name is %q, want the collection's", got)
 	}
 
@@ -124,7 +150,7 @@ func TestCollectionIsMade(t *testing.T) {
 			Index:  &v1alpha1.IndexObservation{Type: "HNSW", State: "Ready"},
 			Shards: &v1alpha1.ShardObservation{Total: 1, Ready: 1},
 		},
-		Store: v1alpha1.StoreQdrant, Aliases: []string{"coder"}, Access: v1alpha1.AccessScoped, Serving: "coder-memory",
+		Store: v1alpha1.StoreQdrant, Aliases: []string{"coder"}, Access: v1alpha1.AccessScoped, Serving: name,
 	}
 
 	mg = get(t, mg)
@@ -147,14 +173,422 @@ func TestCollectionIsMade(t *testing.T) {
 
 	wantDetails := map[string]string{
 		"store": "Qdrant", "endpoint": "http://store.example.org:6334", "collection": "coder", "dim": "3", "distance": "Cosine",
-		"username": d["username"], "password": d["password"], "reach": "coder-memory coder=coder-memory",
+		"username": d["username"], "password": d["password"], "reach": name + " coder=" + name,
 	}
 	if diff := cmp.Diff(wantDetails, d); diff != "" {
 		t.Errorf("connection details: -want, +got:\n%s", diff)
 	}
 
-	st, _ := store.Get("coder-memory")
+	st, _ := store.Get(name)
 	if want := ns + "/coder@"; st.Owner[:len(want)] != want || st.Owner != mg.Status.AtProvider.Owner {
 		t.Errorf("the collection is stamped %q, want %s and the cluster, as the status says: %q", st.Owner, want, mg.Status.AtProvider.Owner)
+	}
+}
+
+// locked is a store in memory that lets nobody in but with the right password.
+func locked(s *memvector.Store, right string) vectorcollection.Backends {
+	b := s.Backend()
+	open := b.Open
+	b.Open = func(c vector.Config) (vector.Driver, error) {
+		d, err := open(c)
+		if err != nil || c.Password == right {
+			return d, err
+		}
+
+		return refusing{d}, nil
+	}
+
+	return vectorcollection.Backends{v1alpha1.StoreQdrant: b}
+}
+
+// A refusing driver is one of a client with the wrong password.
+type refusing struct{ vector.Driver }
+
+func (refusing) Describe(context.Context, string) (vector.State, error) {
+	return vector.State{}, vector.Errorf(vector.Unauthenticated, "password authentication failed for user \"admin\"")
+}
+
+func TestCollectionWrongPassword(t *testing.T) {
+	store := memvector.NewStore()
+	startProviderWith(t, locked(store, "right"))
+
+	ns := newNamespace(t)
+	cfg, secret := newConfig(ns)
+	secret.StringData["key"] = "admin:wrong"
+	mg := newCollection(t, ns, "coder", 3)
+	create(t, secret, cfg, mg)
+	failsFor(t, mg, v1alpha1.ReasonUnauthenticated)
+
+	// It fails for a while, so that its own next turn is seconds away.
+	eventually(t, func() string {
+		if n := eventsOf(t, mg, "CannotObserveExternalResource"); n < 4 {
+			return fmt.Sprintf("it was tried %d times", n)
+		}
+
+		return ""
+	})
+
+	version := get(t, mg).GetResourceVersion()
+
+	eventually(t, func() string {
+		if n := eventsOf(t, mg, "CannotObserveExternalResource"); n < 5 {
+			return fmt.Sprintf("it was tried %d times", n)
+		}
+
+		return ""
+	})
+
+	if got := get(t, mg).GetResourceVersion(); got != version {
+		t.Error("another attempt with the same outcome wrote the status")
+	}
+
+	patch(t, secret, func() { secret.Data = map[string][]byte{"key": []byte("admin:right")} })
+
+	corrected := time.Now()
+
+	isReady(t, mg)
+	t.Logf("a corrected Secret healed the collection after %s", time.Since(corrected).Round(time.Millisecond))
+}
+
+func TestCollectionConfigAppears(t *testing.T) {
+	store := memvector.NewStore()
+	startProviderWith(t, inMemory(store))
+
+	ns := newNamespace(t)
+	cfg, secret := newConfig(ns)
+	mg := newCollection(t, ns, "coder", 3)
+	create(t, mg)
+	failsFor(t, mg, v1alpha1.ReasonInvalidConfiguration)
+
+	// Its type has no driver here.
+	cfg.Spec.VectorStore.Type = v1alpha1.StoreMilvus
+	create(t, secret, cfg)
+	eventually(t, func() string {
+		if c := get(t, mg).GetCondition(xpv2.TypeSynced); !strings.Contains(c.Message, "no driver for stores of type Milvus") {
+			return "the message is " + c.Message
+		}
+
+		return ""
+	})
+	failsFor(t, mg, v1alpha1.ReasonInvalidConfiguration)
+
+	patch(t, cfg, func() { cfg.Spec.VectorStore.Type = v1alpha1.StoreQdrant })
+	isReady(t, mg)
+
+	// A configuration that is used stays until it is not.
+	if err := kube.Delete(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+
+	conditionOf(t, cfg, "InUse")
+
+	if err := kube.Delete(t.Context(), mg); err != nil {
+		t.Fatal(err)
+	}
+
+	isGone(t, mg)
+
+	// Kubernetes' garbage collector does this, which does not run here.
+	if err := kube.DeleteAllOf(t.Context(), &v1alpha1.ProviderConfigUsage{}, client.InNamespace(ns)); err != nil {
+		t.Fatal(err)
+	}
+
+	isGone(t, cfg)
+}
+
+// conditionOf waits until a configuration's conditions tell of a reason.
+func conditionOf(t *testing.T, c *v1alpha1.ProviderConfig, reason xpv2.ConditionReason) {
+	t.Helper()
+	eventually(t, func() string {
+		for _, cond := range get(t, c).Status.Conditions {
+			if cond.Reason == reason {
+				return ""
+			}
+		}
+
+		return fmt.Sprintf("conditions are %v, want one for %s", c.Status.Conditions, reason)
+	})
+}
+
+func TestCollectionStoreFails(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		kind   vector.Kind
+		call   string
+		want   xpv2.ConditionReason
+	}{
+		"DownAtCreate":   {reason: "A store that goes away is waited for.", kind: vector.Unavailable, call: "Create", want: v1alpha1.ReasonStoreUnavailable},
+		"DownAtFirst":    {reason: "So is one that was never there.", kind: vector.Unavailable, call: "Describe", want: v1alpha1.ReasonStoreUnavailable},
+		"Certificate":    {reason: "A certificate can expire.", kind: vector.CertificateInvalid, call: "Describe", want: v1alpha1.ReasonCertificateInvalid},
+		"MayNotCreate":   {reason: "Credentials may not be allowed to create.", kind: vector.PermissionDenied, call: "Create", want: v1alpha1.ReasonPermissionDenied},
+		"MayNotGrant":    {reason: "Nor to make logins.", kind: vector.PermissionDenied, call: "Grant", want: v1alpha1.ReasonPermissionDenied},
+		"QuotaExhausted": {reason: "A store may have no room.", kind: vector.QuotaExceeded, call: "Create", want: v1alpha1.ReasonQuotaExceeded},
+	}
+
+	store := memvector.NewStore()
+	startProviderWith(t, inMemory(store))
+
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			ns := newNamespace(t)
+			cfg, secret := newConfig(ns)
+			mg := newCollection(t, ns, "coder", 3)
+			store.Fail(func(call, _ string) error {
+				if call == tc.call {
+					return vector.Errorf(tc.kind, "the store says no")
+				}
+
+				return nil
+			})
+			create(t, secret, cfg, mg)
+			failsFor(t, mg, tc.want)
+
+			if c := get(t, mg).GetCondition(xpv2.TypeReady); c.Status == corev1.ConditionTrue {
+				t.Errorf("%s\nit is ready", tc.reason)
+			}
+
+			store.Fail(nil)
+			isReady(t, mg)
+
+			if _, ok := store.Get(ns + "-coder"); !ok {
+				t.Errorf("%s\nthere is no collection", tc.reason)
+			}
+		})
+	}
+}
+
+// A provider that died right after the store had made the collection finds it its own, and makes no second one.
+func TestCollectionAfterCrash(t *testing.T) {
+	store := memvector.NewStore()
+	stop := startProviderWith(t, inMemory(store))
+
+	ns := newNamespace(t)
+	cfg, secret := newConfig(ns)
+	first := newCollection(t, ns, "first", 3)
+	create(t, secret, cfg, first)
+	isReady(t, first)
+
+	owner := get(t, first).Status.AtProvider.Owner
+	stop()
+
+	// What such a provider leaves behind.
+	three := int64(3)
+	mg := newCollection(t, ns, "coder", 3)
+	meta.SetExternalName(mg, ns+"-coder")
+	meta.SetExternalCreatePending(mg, time.Now())
+	store.Put(ns+"-coder", vector.State{
+		Owner:      strings.Replace(owner, "/first@", "/coder@", 1),
+		Properties: vector.Properties{Dim: 3, Distance: vector.Cosine}, Vectors: &three,
+	})
+	create(t, mg)
+
+	store.Fail(func(call, name string) error {
+		if call == "Create" && name == ns+"-coder" {
+			t.Error("a second collection was made")
+		}
+
+		return nil
+	})
+	startProviderWith(t, inMemory(store))
+	isReady(t, mg)
+
+	if got := *get(t, mg).Status.AtProvider.VectorCount; got != 3 {
+		t.Errorf("it has %d vectors, want the 3 there were", got)
+	}
+}
+
+func TestCollectionMismatchHeals(t *testing.T) {
+	store := memvector.NewStore()
+	startProviderWith(t, inMemory(store))
+
+	ns := newNamespace(t)
+	store.Put(ns+"-coder", vector.State{Properties: vector.Properties{Dim: 8, Distance: vector.Cosine}, Vectors: new(int64)})
+
+	cfg, secret := newConfig(ns)
+	mg := newCollection(t, ns, "coder", 3)
+	create(t, secret, cfg, mg)
+	failsFor(t, mg, v1alpha1.ReasonImmutableMismatch)
+	conditionIs(t, mg, xpv2.TypeReady, corev1.ConditionFalse, xpv2.ReasonUnavailable)
+
+	if got, want := get(t, mg).GetCondition(xpv2.TypeSynced).Message, "dim is 8 and should be 3"; !strings.Contains(got, want) {
+		t.Errorf("the message is %q, want both dimensions: %q", got, want)
+	}
+
+	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "coder-memory"}}
+	if err := kube.Get(t.Context(), client.ObjectKeyFromObject(s), s); !kerrors.IsNotFound(err) {
+		t.Errorf("agents were told of a collection that is not theirs: %v", err)
+	}
+
+	store.Remove(ns + "-coder")
+	isReady(t, mg)
+}
+
+func TestCollectionIsWaitedForByPods(t *testing.T) {
+	store := memvector.NewStore()
+	startProviderWith(t, inMemory(store))
+
+	ns := newNamespace(t)
+	cfg, secret := newConfig(ns)
+	mg := newCollection(t, ns, "coder", 3)
+	mg.Spec.ForProvider.OnDelete = v1alpha1.DataDelete
+
+	d := newDeployment(ns, "coder")
+	d.Spec.Template.Labels[v1alpha1.LabelMemory] = "coder"
+	pod := newPod(d, "coder-1")
+	create(t, secret, cfg, mg, pod)
+	isReady(t, mg)
+
+	if err := kube.Delete(t.Context(), mg); err != nil {
+		t.Fatal(err)
+	}
+
+	failsFor(t, mg, v1alpha1.ReasonInUse)
+
+	if _, ok := store.Get(ns + "-coder"); !ok {
+		t.Fatal("the collection was deleted while it was used")
+	}
+
+	if err := kube.Delete(t.Context(), pod, client.GracePeriodSeconds(0)); err != nil {
+		t.Fatal(err)
+	}
+
+	isGone(t, mg)
+
+	if _, ok := store.Get(ns + "-coder"); ok {
+		t.Error("the collection is still there")
+	}
+}
+
+// At rest nothing is written, and the store is asked once a poll.
+func TestCollectionIsQuietAtRest(t *testing.T) {
+	store := memvector.NewStore()
+	startProviderWith(t, inMemory(store))
+
+	ns := newNamespace(t)
+	cfg, secret := newConfig(ns)
+	mg := newCollection(t, ns, "coder", 3)
+	create(t, secret, cfg, mg)
+	isReady(t, mg)
+
+	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "coder-memory"}}
+	settled, secretSettled := get(t, mg).GetResourceVersion(), get(t, s).GetResourceVersion()
+	calls := store.Calls()
+
+	// Each edit of the configuration that changes nothing of the store has the collection looked at.
+	for i := range 5 {
+		patch(t, get(t, cfg), func() { cfg.Spec.CheckpointStore = &v1alpha1.CheckpointStore{URL: fmt.Sprintf("s3://b%d", i)} })
+		eventually(t, func() string {
+			if n := store.Calls()["Describe"] - calls["Describe"]; n <= i {
+				return fmt.Sprintf("looked at %d times, want %d", n, i+1)
+			}
+
+			return ""
+		})
+	}
+
+	if got := get(t, mg).GetResourceVersion(); got != settled {
+		t.Errorf("the resource was written although nothing had changed: version %s, then %s", settled, got)
+	}
+
+	if got := get(t, s).GetResourceVersion(); got != secretSettled {
+		t.Errorf("the Secret was written although nothing had changed: version %s, then %s", secretSettled, got)
+	}
+
+	after := store.Calls()
+	after["Describe"] = calls["Describe"]
+
+	if diff := cmp.Diff(calls, after); diff != "" {
+		t.Errorf("calls other than Describe: -before, +after:\n%s", diff)
+	}
+}
+
+// The whole way of another embedding model, as the API server's rules let a person go it.
+func TestCollectionSuccessor(t *testing.T) {
+	store := memvector.NewStore()
+	startProviderWith(t, inMemory(store))
+
+	ns := newNamespace(t)
+	cfg, secret := newConfig(ns)
+	mg := newCollection(t, ns, "coder", 3)
+	mg.Spec.ForProvider.Aliases = []string{"coder"}
+	create(t, secret, cfg, mg)
+	isReady(t, mg)
+
+	reaches := func(stage, collection string) {
+		t.Helper()
+		eventually(t, func() string {
+			o := get(t, mg).Status.AtProvider
+			if o.Successor == nil || o.Successor.Stage != stage || o.Serving != collection {
+				return fmt.Sprintf("serving %s with successor %+v, want %s with it %s", o.Serving, o.Successor, collection, stage)
+			}
+
+			return ""
+		})
+	}
+	stage := func(s v1alpha1.SuccessorStage) {
+		t.Helper()
+		patch(t, get(t, mg), func() {
+			mg.Spec.ForProvider.Successor = &v1alpha1.VectorSuccessor{Collection: ns + "-v2", Dim: 4, Distance: v1alpha1.DistanceCosine, Stage: s}
+		})
+	}
+
+	stage(v1alpha1.SuccessorPrepare)
+	reaches("Prepared", ns+"-coder")
+	stage(v1alpha1.SuccessorSwitch)
+	reaches("Switched", ns+"-v2")
+
+	if d := detailsOf(t, mg); d["collection"] != "coder" || d["dim"] != "4" {
+		t.Errorf("agents are told collection %s and dim %s, want coder and 4", d["collection"], d["dim"])
+	}
+
+	stage(v1alpha1.SuccessorRelease)
+	reaches("Released", ns+"-v2")
+
+	if st, _ := store.Get(ns + "-coder"); st.Owner != "" {
+		t.Errorf("the old collection is stamped %q, want nobody's", st.Owner)
+	}
+
+	patch(t, get(t, mg), func() {
+		p := &mg.Spec.ForProvider
+		p.Collection, p.Dim, p.Successor = ns+"-v2", 4, nil
+	})
+	eventually(t, func() string {
+		if got := get(t, mg); meta.GetExternalName(got) != ns+"-v2" || got.Status.AtProvider.Successor != nil {
+			return fmt.Sprintf("external name %s, successor %+v", meta.GetExternalName(got), got.Status.AtProvider.Successor)
+		}
+
+		return ""
+	})
+	isReady(t, mg)
+}
+
+// Two that want one collection: the first has it, the second is told, and has it after the first let go.
+func TestCollectionTwoOwners(t *testing.T) {
+	store := memvector.NewStore()
+	startProviderWith(t, inMemory(store))
+
+	ns := newNamespace(t)
+	cfg, secret := newConfig(ns)
+	first, second := newCollection(t, ns, "first", 3), newCollection(t, ns, "second", 3)
+	second.Spec.ForProvider.Collection = ns + "-first"
+	create(t, secret, cfg, first)
+	isReady(t, first)
+	create(t, second)
+	failsFor(t, second, v1alpha1.ReasonOwnedByAnother)
+
+	// Sharing is by watching only.
+	watcher := newCollection(t, ns, "watcher", 3)
+	watcher.Spec.ForProvider.Collection = ns + "-first"
+	watcher.Spec.ManagementPolicies = xpv2.ManagementPolicies{xpv2.ManagementActionObserve}
+	create(t, watcher)
+	isReady(t, watcher)
+
+	patch(t, get(t, second), func() {
+		meta.AddAnnotations(second, map[string]string{v1alpha1.AnnotationTakeOver: get(t, first).Status.AtProvider.Owner})
+	})
+	isReady(t, second)
+
+	if n := eventsOf(t, second, "CollectionTakenOver"); n != 1 {
+		t.Errorf("%d events tell of it, want 1", n)
 	}
 }

@@ -3,6 +3,7 @@ package vectorcollection
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -22,6 +23,8 @@ import (
 // A connector makes the external client of a VectorCollection from the client of its configuration's store.
 type connector struct {
 	clients *Clients
+	// kube is the cache.
+	kube client.Reader
 	// secrets and pods are read from the API server: a Secret is not to be remembered, and a pod must not be missed.
 	secrets client.Reader
 	pods    client.Reader
@@ -109,7 +112,35 @@ func (e *external) Observe(ctx context.Context, mg *v1alpha1.VectorCollection) (
 		return managed.ExternalObservation{}, e.unavailable(mg, err)
 	}
 
+	if err := e.aliasesFree(ctx, mg); err != nil {
+		return managed.ExternalObservation{}, err
+	}
+
 	return e.report(mg), nil
+}
+
+// aliasesFree returns an error if another VectorCollection of this configuration has an alias that is to be set. The store
+// would let us have it, and the other one would take it back, and so on.
+func (e *external) aliasesFree(ctx context.Context, mg *v1alpha1.VectorCollection) error {
+	missing := e.goal.missing(e.sight)
+	if e.goal.observe || len(missing) == 0 {
+		return nil
+	}
+
+	others, err := collectionsOf(ctx, e.kube, keyOf(mg))
+	if err != nil {
+		return errors.Wrap(err, "cannot list the VectorCollections that may have the same aliases")
+	}
+
+	for i := range others {
+		for _, alias := range missing {
+			if o := &others[i]; o.GetUID() != mg.GetUID() && slices.Contains(o.Status.AtProvider.Aliases, alias) {
+				return vector.Errorf(vector.Owned, "alias %q belongs to VectorCollection %s/%s: choose another, or remove it there", alias, o.GetNamespace(), o.GetName())
+			}
+		}
+	}
+
+	return nil
 }
 
 // unavailable has the resource say that what it stands for cannot be used, and why.
@@ -196,7 +227,7 @@ func (e *external) tellLost(mg *v1alpha1.VectorCollection, name string, was v1al
 	}
 
 	st := vector.State{Vectors: was.VectorCount, Approximate: was.VectorCountApproximate}
-	e.record.Event(mg, event.Warning(eventLost, fmt.Errorf("collection %q is gone from the store with the %s it had: somebody else deleted it", name, vectors(st))))
+	e.record.Event(mg, event.Warning(eventLost, fmt.Errorf("collection %q is gone from the store, with the %s it had: not by us", name, vectors(st))))
 }
 
 // missing reports that there is no collection. Whatever login there was may not reach the next one.

@@ -93,7 +93,7 @@ func TestLost(t *testing.T) {
 	w.settle(t)
 
 	want := []string{
-		`CollectionLost: collection "one" is gone from the store with the 42 vectors it had: somebody else deleted it`,
+		`CollectionLost: collection "one" is gone from the store, with the 42 vectors it had: not by us`,
 		`CollectionCreated: Created collection "one" with dim 3 and distance Cosine`,
 	}
 	if diff := cmp.Diff(want, w.events[:min(2, len(w.events))]); diff != "" {
@@ -291,6 +291,28 @@ func TestAliases(t *testing.T) {
 
 	if diff := cmp.Diff(`one: dim 3, 0 vectors, owner "", aliases [theirs]`+"\n", w.contents("one")); diff != "" {
 		t.Errorf("after the end: -want, +got:\n%s", diff)
+	}
+}
+
+// An alias that another VectorCollection has stays with it: the two would take it from each other for ever.
+func TestAliasOfAnother(t *testing.T) {
+	other := &v1alpha1.VectorCollection{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "other", UID: "other"}}
+	other.SetProviderConfigReference(&xpv2.ProviderConfigReference{Kind: "ProviderConfig", Name: "memory"})
+	other.Status.AtProvider.Aliases = []string{"coder"}
+
+	w := newWorld(t, nil, other)
+
+	for range 5 {
+		w.reconcile(t)
+	}
+
+	want := `False OwnedByAnother: observe failed: alias "coder" belongs to VectorCollection ns/other: choose another, or remove it there`
+	if diff := cmp.Diff(want, w.synced(t)); diff != "" {
+		t.Errorf("Synced: -want, +got:\n%s", diff)
+	}
+
+	if n := w.store.Calls()["PointAlias"]; n != 0 {
+		t.Errorf("an alias was pointed %d times", n)
 	}
 }
 

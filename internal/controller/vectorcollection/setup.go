@@ -69,6 +69,7 @@ func Setup(mgr ctrl.Manager, o controller.Options, b Backends, m *Metrics, extra
 
 	c := &connector{
 		clients:  clients,
+		kube:     kube,
 		secrets:  mgr.GetAPIReader(),
 		pods:     mgr.GetAPIReader(),
 		usage:    resource.NewProviderConfigUsageTracker(kube, &v1alpha1.ProviderConfigUsage{}),

@@ -239,6 +239,14 @@ func (g goal) letIn(s sight, grants bool) []step {
 	return out
 }
 
+// missing returns the aliases that are wanted and that neither of our collections has.
+func (g goal) missing(s sight) []string {
+	seen := seenAliases(s, g.aliases)
+
+	return slices.DeleteFunc(slices.Clone(g.aliases), func(a string) bool { return slices.Contains(seen, a) })
+}
+
+// both returns the collections that agents may reach: while there are two, both of them, for whoever fills the successor.
 func both(g goal) []string {
 	names := []string{g.main.Name}
 	if g.released {

@@ -27,19 +27,23 @@ func indexConfig(o client.Object) []string {
 }
 
 // collectionsOf returns the VectorCollections that use a configuration.
-func collectionsOf(ctx context.Context, kube client.Reader, key configKey) []v1alpha1.VectorCollection {
+func collectionsOf(ctx context.Context, kube client.Reader, key configKey) ([]v1alpha1.VectorCollection, error) {
 	l := &v1alpha1.VectorCollectionList{}
-	if err := kube.List(ctx, l, client.MatchingFields{ConfigIndex: key.String()}); err != nil {
-		return nil // It reads from the cache; their next turn comes anyway.
-	}
+	err := kube.List(ctx, l, client.MatchingFields{ConfigIndex: key.String()})
 
-	return l.Items
+	return l.Items, err
 }
 
 // waker returns a function that has the VectorCollections of a configuration looked at again.
 func waker(kube client.Reader, to chan<- cevent.GenericEvent) func(context.Context, configKey) {
 	return func(ctx context.Context, key configKey) {
-		for _, mg := range collectionsOf(ctx, kube, key) {
+		// It reads from the cache, and the next turn of each comes anyway.
+		ms, err := collectionsOf(ctx, kube, key)
+		if err != nil {
+			return
+		}
+
+		for _, mg := range ms {
 			select {
 			case <-ctx.Done():
 				return
@@ -53,7 +57,11 @@ func waker(kube client.Reader, to chan<- cevent.GenericEvent) func(context.Conte
 // that is gone.
 func configHandler(clients *Clients, kube client.Reader) handler.EventHandler {
 	h := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
-		ms := collectionsOf(ctx, kube, configKeyOf(o))
+		ms, err := collectionsOf(ctx, kube, configKeyOf(o))
+		if err != nil {
+			return nil
+		}
+
 		reqs := make([]reconcile.Request, len(ms))
 
 		for i := range ms {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -31,6 +32,8 @@ import (
 
 // errCrash is what a provider dies of in the middle of a call.
 var errCrash = errors.New("crash")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A world is one VectorCollection, what it refers to, a store, and the whole reconciler: crossplane-runtime's over ours.
 type world struct {
@@ -120,7 +123,7 @@ func (w *world) start() {
 	w.clients = newClients(w.kube, Backends{v1alpha1.StoreQdrant: b}, NewMetrics(), func(context.Context, configKey) {})
 
 	c := &connector{
-		clients: w.clients, secrets: w.kube, pods: w.kube, record: w, log: logging.NewNopLogger(), cluster: "cluster", policies: true,
+		clients: w.clients, kube: w.kube, secrets: w.kube, pods: w.kube, record: w, log: logging.NewNopLogger(), cluster: "cluster", policies: true,
 		usage: resource.NewProviderConfigUsageTracker(w.kube, &v1alpha1.ProviderConfigUsage{}),
 	}
 	w.r = newReconciler(&xpfake.Manager{Client: w.kube, Scheme: scheme()}, c, []managed.ReconcilerOption{

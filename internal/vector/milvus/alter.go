@@ -39,7 +39,7 @@ func (d *driver) Alter(ctx context.Context, want vector.Spec, _ vector.State) er
 	return d.finish(ctx, name, p, l)
 }
 
-// alterProperties sets the owner and the number of replicas, for the next time that the collection is loaded.
+// alterProperties sets the owner, and the number of replicas for finish and for whenever the collection is loaded again.
 func (d *driver) alterProperties(ctx context.Context, name string, want vector.Spec, l look) error {
 	props, have := map[string]string{}, values(l.collection.GetProperties())
 

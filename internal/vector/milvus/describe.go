@@ -36,7 +36,7 @@ func (d *driver) Describe(ctx context.Context, name string) (vector.State, error
 	}
 
 	stats, err := d.c.GetCollectionStatistics(ctx, &milvuspb.GetCollectionStatisticsRequest{CollectionName: storeName(name)})
-	if err = d.check(stats.GetStatus(), err); err != nil {
+	if err := d.check(stats.GetStatus(), err); err != nil {
 		return vector.State{}, err
 	}
 
@@ -50,7 +50,7 @@ func (d *driver) Describe(ctx context.Context, name string) (vector.State, error
 // describe asks for a collection by its name in the store. NotFound if that is an alias, which Milvus would follow.
 func (d *driver) describe(ctx context.Context, stored string) (*milvuspb.DescribeCollectionResponse, error) {
 	c, err := d.c.DescribeCollection(ctx, &milvuspb.DescribeCollectionRequest{CollectionName: stored})
-	if err = d.check(c.GetStatus(), err); err != nil {
+	if err := d.check(c.GetStatus(), err); err != nil {
 		return nil, err
 	}
 
@@ -202,6 +202,6 @@ func progress(st *vector.State, i *milvuspb.IndexDescription) {
 	}
 
 	if total := i.GetTotalRows(); total > 0 {
-		st.IndexProgress = ptr(int32(min(100, 100*i.GetIndexedRows()/total)))
+		st.IndexProgress = ptr(int32(min(100, 100*i.GetIndexedRows()/total))) //nolint:gosec // A percentage.
 	}
 }

@@ -16,7 +16,8 @@
 //	index         the index on embedding: HNSW (M, efConstruction), IVF_FLAT, DISKANN, FLAT. Ef is given with each search
 //	quantization  another type of index: HNSW_SQ (8 bits, 16 bit floats), HNSW_PQ, IVF_SQ8, IVF_PQ, IVF_RABITQ (1 bit)
 //	shards        chosen when the collection is made
-//	replicas      in memory, while the collection is loaded; as many query nodes must be there
+//	replicas      in memory, while the collection is loaded; as many query nodes must be there. Remembered as the collection's
+//	              property aidispatcher.replicas for when it is not
 //	onDisk        mmap.enabled of the collection and of the index
 //	tenancy       Multi has a column tenant, which is the partition key
 //	indexedFields columns that may be null, each with an INVERTED index. Text is searched by words (TEXT_MATCH)

@@ -63,7 +63,7 @@ func (d *driver) login(ctx context.Context, a vector.Access) error {
 // ensureUser returns the last login if it works, else a new one.
 func (d *driver) ensureUser(ctx context.Context, name string, last vector.Access) (vector.Access, error) {
 	users, err := d.c.ListCredUsers(ctx, &milvuspb.ListCredUsersRequest{})
-	if err = d.check(users.GetStatus(), err); err != nil {
+	if err := d.check(users.GetStatus(), err); err != nil {
 		return vector.Access{}, err
 	}
 
@@ -79,7 +79,7 @@ func (d *driver) ensureUser(ctx context.Context, name string, last vector.Access
 		}
 
 		// A password is changed only by who knows it.
-		if err = d.check(d.c.DeleteCredential(ctx, &milvuspb.DeleteCredentialRequest{Username: name})); err != nil {
+		if err := d.check(d.c.DeleteCredential(ctx, &milvuspb.DeleteCredentialRequest{Username: name})); err != nil {
 			return vector.Access{}, err
 		}
 	}
@@ -165,7 +165,7 @@ func without(of, others []permission) []permission {
 
 func (d *driver) hasRole(ctx context.Context, name string) (bool, error) {
 	roles, err := d.c.SelectRole(ctx, &milvuspb.SelectRoleRequest{})
-	if err = d.check(roles.GetStatus(), err); err != nil {
+	if err := d.check(roles.GetStatus(), err); err != nil {
 		return false, err
 	}
 
@@ -177,7 +177,7 @@ func (d *driver) permissions(ctx context.Context, role string) ([]permission, er
 	grants, err := d.c.SelectGrant(ctx, &milvuspb.SelectGrantRequest{
 		Entity: &milvuspb.GrantEntity{Role: &milvuspb.RoleEntity{Name: role}, DbName: d.databaseName()},
 	})
-	if err = d.check(grants.GetStatus(), err); err != nil {
+	if err := d.check(grants.GetStatus(), err); err != nil {
 		return nil, err
 	}
 
@@ -211,7 +211,7 @@ func (d *driver) Revoke(ctx context.Context, login string) error {
 	name := loginName(login)
 
 	users, err := d.c.ListCredUsers(ctx, &milvuspb.ListCredUsersRequest{})
-	if err = d.check(users.GetStatus(), err); err != nil {
+	if err := d.check(users.GetStatus(), err); err != nil {
 		return err
 	}
 

@@ -21,8 +21,10 @@ const (
 	efConstructionKey = "efConstruction"
 	scalarTypeKey     = "sq_type"
 	mmapKey           = "mmap.enabled"
-	replicasKey       = "collection.replica.number"
 	ownerKey          = "aidispatcher.owner"
+	// replicasKey remembers the number of replicas for when the collection is not loaded. Milvus has a property of its own for
+	// it, and loads when that changes: it tries forever if there are too few nodes. This one it leaves alone.
+	replicasKey = "aidispatcher.replicas"
 )
 
 // An indexType is what Milvus calls an index and a quantization together.

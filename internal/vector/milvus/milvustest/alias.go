@@ -16,8 +16,8 @@ func (s *Server) CreateAlias(_ context.Context, r *milvuspb.CreateAliasRequest) 
 		return status(err), nil
 	}
 
-	if real, ok := s.aliases[a]; ok && real != c {
-		return status(Err(1602, "%s is alias to another collection: %s: alias already exist[database=default][alias=%s]", a, real, a)), nil
+	if of, ok := s.aliases[a]; ok && of != c {
+		return status(Err(1602, "%s is alias to another collection: %s: alias already exist[database=default][alias=%s]", a, of, a)), nil
 	}
 
 	s.aliases[a] = c

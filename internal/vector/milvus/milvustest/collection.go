@@ -2,7 +2,6 @@ package milvustest
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -52,8 +51,8 @@ func (s *Server) create(r *milvuspb.CreateCollectionRequest) error {
 		return invalid("maximum shards's number should be limited to 16")
 	}
 
-	if real, ok := s.aliases[sc.GetName()]; ok {
-		return unexpected("collection name [%s] conflicts with an existing alias, please choose a unique name (%s)", sc.GetName(), real)
+	if of, ok := s.aliases[sc.GetName()]; ok {
+		return unexpected("collection name [%s] conflicts with an existing alias, please choose a unique name (%s)", sc.GetName(), of)
 	}
 
 	c := &collection{
@@ -149,20 +148,10 @@ func (s *Server) AlterCollection(_ context.Context, r *milvuspb.AlterCollectionR
 		return status(Err(104, "can not alter mmap properties if collection loaded: collection already loaded[collection=%s]", r.GetCollectionName())), nil
 	}
 
-	old := c.properties[replicaNumber]
-
 	maps.Copy(c.properties, set)
 
 	for _, k := range r.GetDeleteKeys() {
 		delete(c.properties, k)
-	}
-
-	// Another number of replicas is for a collection that is loaded as well (rootcoord: UpdateLoadConfig).
-	if n := c.properties[replicaNumber]; c.replicas > 0 && n != old {
-		var want int32
-		if _, err := fmt.Sscan(n, &want); err == nil {
-			return status(s.setReplicas(c, want)), nil
-		}
 	}
 
 	return status(nil), nil

@@ -2,7 +2,6 @@ package milvustest
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -12,8 +11,6 @@ import (
 	"github.com/milvus-io/milvus-proto/go-api/v2/schemapb"
 	"google.golang.org/protobuf/proto"
 )
-
-const replicaNumber = "collection.replica.number"
 
 // LoadCollection implements milvuspb.MilvusServiceServer. It says that all is well before it is done; it needs an index on the
 // vectors (proxy: loadCollectionTask). If it is loaded already, the number of replicas changes (querycoordv2).
@@ -35,12 +32,13 @@ func (s *Server) LoadCollection(_ context.Context, r *milvuspb.LoadCollectionReq
 	}
 
 	n := r.GetReplicaNumber()
-	if n <= 0 {
-		n = 1
-
-		if _, err := fmt.Sscan(c.properties[replicaNumber], &n); err != nil {
-			n = 1
+	if n <= 0 { // Without a number it is that of the property, or one.
+		asked, err := strconv.ParseInt(c.properties["collection.replica.number"], 10, 32)
+		if err != nil {
+			asked = 1
 		}
+
+		n = int32(asked)
 	}
 
 	return status(s.setReplicas(c, n)), nil

@@ -121,7 +121,7 @@ func (s *Server) Calls() map[string]int {
 	return out
 }
 
-// Row returns how many vectors a collection has, and whether there is such a collection.
+// Rows returns how many vectors a collection has, and whether there is such a collection.
 func (s *Server) Rows(name string) (int, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,8 +136,8 @@ func (s *Server) Rows(name string) (int, bool) {
 
 // find returns a collection by its name or an alias: most requests take either (rootcoord: GetCollectionByName).
 func (s *Server) find(name string) (*collection, error) {
-	if real, ok := s.aliases[name]; ok {
-		name = real
+	if of, ok := s.aliases[name]; ok {
+		name = of
 	}
 
 	c, ok := s.collections[name]

@@ -17,7 +17,7 @@ func main() {
 	c := &cli{}
 	ctx := kong.Parse(c,
 		kong.Name("provider"),
-		kong.Description("The Crossplane provider of AIDispatcher: it keeps the size of agent pools and gives their workers slots."),
+		kong.Description("The Crossplane provider of AIDispatcher: it makes the memory of agent pools, keeps their size, and gives their workers slots."),
 		kong.UsageOnError(),
 		kong.Vars{"version": version})
 

@@ -1,8 +1,16 @@
 package main
 
-import "github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
+import (
+	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
+	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
+	"github.com/southwest-ai/agent-operator/internal/vector/chroma"
+	"github.com/southwest-ai/agent-operator/internal/vector/milvus"
+)
 
 // stores returns the vector stores that this provider can reach: a driver each.
 func stores() vectorcollection.Backends {
-	return vectorcollection.Backends{}
+	return vectorcollection.Backends{
+		v1alpha1.StoreMilvus: {Features: milvus.Features, Open: milvus.Open},
+		v1alpha1.StoreChroma: {Features: chroma.Features, Open: chroma.Open},
+	}
 }

@@ -366,7 +366,7 @@ const (
 	ConnectionDistance = "distance"
 	// ConnectionUser and ConnectionPassword are the login, ConnectionAPIKey is the key.
 	ConnectionUser     = "username"
-	ConnectionPassword = "password" //nolint:gosec // The name of a key.
+	ConnectionPassword = "password"
 	ConnectionAPIKey   = "apiKey"
 	// ConnectionCA is the certificate authority of the store, PEM.
 	ConnectionCA = "ca.crt"

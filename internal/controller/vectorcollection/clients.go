@@ -63,7 +63,7 @@ func newClients(kube client.Reader, b Backends, m *Metrics, wake func(context.Co
 
 // get returns the client of a configuration. The caller lets go of it when done.
 func (c *Clients) get(ctx context.Context, key configKey) (*conn, error) {
-	spec, _, err := c.configs.store(ctx, key)
+	spec, err := c.configs.store(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -287,15 +287,15 @@ func (c *Clients) patients() map[configKey]patient {
 }
 
 // changed says whether a configuration can be read, and is not what did not work.
-func (c *Clients) changed(ctx context.Context, key configKey, print [sha256.Size]byte) bool {
-	spec, _, err := c.configs.store(ctx, key)
+func (c *Clients) changed(ctx context.Context, key configKey, broken [sha256.Size]byte) bool {
+	spec, err := c.configs.store(ctx, key)
 	if err != nil {
 		return false
 	}
 
 	cfg, err := c.configs.resolve(ctx, key, spec)
 
-	return err == nil && cfg.fingerprint() != print
+	return err == nil && cfg.fingerprint() != broken
 }
 
 func (c *Clients) close() {

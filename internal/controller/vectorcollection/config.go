@@ -113,11 +113,11 @@ type configs struct {
 }
 
 func newConfigs(kube client.Reader) *configs {
-	return &configs{kube: kube, env: os.LookupEnv, open: func(path string) (io.ReadCloser, error) { return os.Open(path) }} //nolint:gosec // The platform's configuration names it.
+	return &configs{kube: kube, env: os.LookupEnv, open: func(path string) (io.ReadCloser, error) { return os.Open(path) }}
 }
 
-// store returns where a configuration says that the store is, and whether there is such a configuration.
-func (c *configs) store(ctx context.Context, key configKey) (*v1alpha1.VectorStore, bool, error) {
+// store returns where a configuration says that the store is.
+func (c *configs) store(ctx context.Context, key configKey) (*v1alpha1.VectorStore, error) {
 	var (
 		spec *v1alpha1.ProviderConfigSpec
 		err  error
@@ -132,22 +132,22 @@ func (c *configs) store(ctx context.Context, key configKey) (*v1alpha1.VectorSto
 		o := &v1alpha1.ClusterProviderConfig{}
 		err, spec = c.kube.Get(ctx, name, o), &o.Spec
 	default:
-		return nil, true, invalid("spec.providerConfigRef.kind is %q: it must be ProviderConfig or ClusterProviderConfig", key.Kind)
+		return nil, invalid("spec.providerConfigRef.kind is %q: it must be ProviderConfig or ClusterProviderConfig", key.Kind)
 	}
 
 	if kerrors.IsNotFound(err) {
-		return nil, false, invalid("there is no %s", key)
+		return nil, invalid("there is no %s", key)
 	}
 
 	if err != nil {
-		return nil, true, errors.Wrapf(err, "cannot get %s", key)
+		return nil, errors.Wrapf(err, "cannot get %s", key)
 	}
 
 	if spec.VectorStore == nil {
-		return nil, true, invalid("%s has no spec.vectorStore", key)
+		return nil, invalid("%s has no spec.vectorStore", key)
 	}
 
-	return spec.VectorStore, true, nil
+	return spec.VectorStore, nil
 }
 
 // resolve returns a configuration with all that it refers to.

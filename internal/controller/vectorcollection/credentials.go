@@ -47,7 +47,7 @@ func parseCredentials(b []byte) (vector.Access, error) {
 func parseJSON(text string) (vector.Access, error) {
 	var a struct {
 		User     string `json:"user"`
-		Password string `json:"password"` //nolint:gosec // It is read, never written.
+		Password string `json:"password"`
 		APIKey   string `json:"apiKey"`
 	}
 

@@ -13,8 +13,6 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/vector"
 )
 
-const owner = "ns/coder@cluster"
-
 // A chapter of a collection's life is what its owner does, and what the store then has.
 type chapter struct {
 	name string
@@ -34,6 +32,7 @@ func successor(stage v1alpha1.SuccessorStage) func(*testing.T, *world) {
 }
 
 func fold(t *testing.T, w *world) {
+	t.Helper()
 	w.edit(t, func(mg *v1alpha1.VectorCollection) {
 		p := &mg.Spec.ForProvider
 		p.Collection, p.Dim, p.Successor = "two", 4, nil

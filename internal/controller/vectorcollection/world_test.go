@@ -169,7 +169,8 @@ func (w *world) reconcile(t *testing.T) (again bool) {
 		t.Fatalf("cannot reconcile: %v", err)
 	}
 
-	return res.RequeueAfter == 0 //nolint:staticcheck // Whatever asks for no later turn asks for one at once.
+	// Whatever asks for no later turn asks for one at once.
+	return res.RequeueAfter == 0
 }
 
 // settle reconciles until nothing is due at once, and then once more: two in a row must agree.

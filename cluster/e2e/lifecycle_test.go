@@ -9,16 +9,13 @@ import (
 	"strings"
 	"testing"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	agentv1alpha1 "github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"github.com/southwest-ai/agent-operator/apis/v1alpha1"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
@@ -145,33 +142,6 @@ func TestRefusedClaimChangesNothing(t *testing.T) {
 
 	edit(t, ad, func(ad *v1alpha1.AIDispatcher) { ad.Spec.ModelRef = "gpt-4" })
 	settled(t, ad, 2)
-}
-
-// No agent starts before its memory is there, and the pool says what it waits for.
-func TestNoAgentBeforeItsMemory(t *testing.T) {
-	t.Parallel()
-
-	ad := create(t, namespace(t), "memory")
-
-	eventually(t, "the collection is asked for", func(ctx context.Context) error {
-		return kube.Get(ctx, client.ObjectKeyFromObject(ad), &agentv1alpha1.VectorCollection{})
-	})
-	eventually(t, "the pool says what it waits for", func(ctx context.Context) error {
-		now := &v1alpha1.AIDispatcher{}
-		if err := kube.Get(ctx, client.ObjectKeyFromObject(ad), now); err != nil {
-			return err
-		}
-
-		if c := now.Status.GetCondition(v1alpha1.ConditionMemoryReady); now.Status.CurrentPhase != v1alpha1.PhaseInitializing || c.Status != corev1.ConditionFalse || c.Reason != v1alpha1.ReasonWaiting {
-			return fmt.Errorf("phase %q, condition MemoryReady %q, %q: %s", now.Status.CurrentPhase, c.Status, c.Reason, c.Message)
-		}
-
-		return nil
-	})
-
-	if err := kube.Get(t.Context(), client.ObjectKeyFromObject(ad), &appsv1.Deployment{}); !kerrors.IsNotFound(err) {
-		t.Errorf("want no Deployment before the memory is ready, got: %v", err)
-	}
 }
 
 // A pool whose name is as long as names may be works like any other.

@@ -144,7 +144,7 @@ func explain(ctx context.Context, t *testing.T, ns string) {
 	t.Helper()
 
 	for _, args := range [][]string{
-		{"describe", "ad"}, {"get", "composite", "-o", "yaml"}, {"get", "agentscalers,deployments,pods", "-o", "wide"}, {"get", "events", "--sort-by=.lastTimestamp"},
+		{"describe", "ad"}, {"get", "composite", "-o", "yaml"}, {"get", "agentscalers,vectorcollections,deployments,pods", "-o", "wide"}, {"describe", "vectorcollections"}, {"get", "events", "--sort-by=.lastTimestamp"},
 	} {
 		out, _ := exec.CommandContext(ctx, "kubectl", append([]string{"-n", ns}, args...)...).CombinedOutput()
 		t.Logf("kubectl -n %s %s\n%s", ns, strings.Join(args, " "), out)

@@ -211,6 +211,14 @@ func TestProviderRestart(t *testing.T) {
 
 	edit(t, ad, sized(6))
 
+	killProvider(t)
+	settled(t, ad, 6)
+}
+
+// killProvider ends the provider without giving it time to finish anything.
+func killProvider(t *testing.T) {
+	t.Helper()
+
 	pods := &corev1.PodList{}
 	if err := kube.List(t.Context(), pods, client.InNamespace("crossplane-system"), client.MatchingLabels{"pkg.crossplane.io/provider": "southwest-ai-provider-aidispatcher"}); err != nil {
 		t.Fatal(err)
@@ -225,8 +233,6 @@ func TestProviderRestart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-
-	settled(t, ad, 6)
 }
 
 // A suspended pool has no workers and comes back at its size.

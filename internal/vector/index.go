@@ -124,15 +124,6 @@ func (i *Index) PointAliases(ctx context.Context, collection string, want, have 
 	return nil
 }
 
-// StoreName returns the name that a collection or an alias has in the store, which is what agents must say.
-func (i *Index) StoreName(name string) string {
-	if n, ok := i.driver.(Namer); ok {
-		return n.StoreName(name)
-	}
-
-	return name
-}
-
 // Grant makes sure that a login exists and returns how to log in. Unsupported if the store makes no logins.
 func (i *Index) Grant(ctx context.Context, g Grant, last Access) (Access, error) {
 	d, ok := i.driver.(Granter)

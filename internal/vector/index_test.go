@@ -59,7 +59,6 @@ func (d able) Grant(ctx context.Context, g Grant, _ Access) (Access, error) {
 	return Access{User: g.Login}, d.call(ctx, "Grant "+g.Login)
 }
 func (d able) Revoke(ctx context.Context, login string) error { return d.call(ctx, "Revoke "+login) }
-func (d able) StoreName(name string) string                   { return strings.ToUpper(name) }
 
 func TestIndexCalls(t *testing.T) {
 	down, denied := Errorf(Unavailable, "down"), Errorf(PermissionDenied, "no")
@@ -267,9 +266,5 @@ func TestIndexAnswers(t *testing.T) {
 	a, err := i.Grant(t.Context(), Grant{Login: "l"}, Access{})
 	if diff := cmp.Diff(Access{User: "l"}, a); diff != "" || err != nil {
 		t.Errorf("%v, -want, +got:\n%s", err, diff)
-	}
-
-	if got := []string{i.StoreName("c"), New(&plain{}, small, 0).StoreName("c")}; !cmp.Equal(got, []string{"C", "c"}) {
-		t.Errorf("the names in the stores are %v", got)
 	}
 }

@@ -48,9 +48,9 @@ unit: ## Tests without a network and without a cluster.
 	go test ./...
 	@for m in $(MODULES); do echo "cd $$m && go test ./..."; (cd $$m && go test ./...); done
 
-integration: ## Tests against a real API server and etcd.
-	@$(LOCAL) build kubernetes
-	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/... ./cmd/provider/...
+integration: ## Tests against a real API server and etcd, and real vector stores.
+	@$(LOCAL) build kubernetes weaviate pglite chroma
+	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/... ./internal/vector/... ./cmd/provider/...
 
 e2e: ## Tests on a cluster of this machine, with the packages installed, once for each form of the API.
 	@cluster/e2e/run.sh

@@ -1,5 +1,5 @@
-// Package builder compiles the cluster's programs into a cache, each from a Go module of its own; it knows nothing of
-// how they are run.
+// Package builder puts the cluster's programs into a cache, each compiled from a Go module of its own or installed from
+// npm; it knows nothing of how they are run.
 package builder
 
 import (
@@ -21,10 +21,11 @@ import (
 	"github.com/southwest-ai/agent-operator/cluster/local/progress"
 )
 
-// A Program is compiled from one Go module.
+// A Program is compiled from one Go module, or installed with one package-lock.json.
 type Program struct {
-	Name    string            // of the binary in the cache
-	Module  string            // directory of its go.mod, relative to the cluster directory
+	Name    string            // of the binary in the cache, or of the directory under npm there
+	Module  string            // directory of its go.mod or package-lock.json, relative to the cluster directory
+	NPM     bool              // installed from npm; all below is for Go
 	Package string            // import path, or a path relative to Module
 	Stamp   map[string]string // string variables set by the linker
 	Links   []string          // further names of the same binary
@@ -58,6 +59,9 @@ func Extras() []Program {
 			Stamp: map[string]string{"github.com/crossplane/crossplane-runtime/v2/pkg/version.version": "v2.5.0"},
 		},
 		{Name: "kwok", Module: "third_party/kwok", Package: "sigs.k8s.io/kwok/cmd/kwok"},
+		{Name: "weaviate", Module: "third_party/weaviate", Package: "github.com/weaviate/weaviate/cmd/weaviate-server"},
+		{Name: "pglite", Module: "third_party/pglite", NPM: true},
+		{Name: "chroma", Module: "third_party/chroma", NPM: true},
 		{
 			Name: "golangci-lint", Module: "third_party/golangci-lint",
 			Package: "github.com/golangci/golangci-lint/v2/cmd/golangci-lint",
@@ -74,6 +78,14 @@ type Builder struct {
 // Path is where a program's binary is, or will be.
 func (b Builder) Path(name string) string { return filepath.Join(b.Bin, name) }
 
+// target is what a build makes: a binary, or a directory beside that of the binaries.
+func (b Builder) target(p Program) string {
+	if p.NPM {
+		return filepath.Join(filepath.Dir(b.Bin), "npm", p.Name)
+	}
+	return b.Path(p.Name)
+}
+
 // UpToDate says whether the binary was built from just these inputs by just this toolchain.
 func (b Builder) UpToDate(p Program) bool {
 	want, err := b.key(p)
@@ -84,11 +96,11 @@ func (b Builder) UpToDate(p Program) bool {
 	if err != nil || string(got) != want {
 		return false
 	}
-	_, err = os.Stat(b.Path(p.Name))
+	_, err = os.Stat(b.target(p))
 	return err == nil
 }
 
-// Build compiles a program and links its further names. The binary appears whole or not at all.
+// Build compiles or installs a program and links its further names. It appears whole or not at all.
 func (b Builder) Build(ctx context.Context, p Program, detail progress.Detail) error {
 	key, err := b.key(p)
 	if err != nil {
@@ -97,17 +109,15 @@ func (b Builder) Build(ctx context.Context, p Program, detail progress.Detail) e
 	if err := os.MkdirAll(b.Bin, 0o755); err != nil {
 		return fmt.Errorf("cannot make the cache: %w", err)
 	}
-	detail("fetching modules")
-	total, err := b.countPackages(ctx, p)
-	if err != nil {
+	tmp := b.target(p) + ".tmp"
+	build := b.compile
+	if p.NPM {
+		build = b.installNPM
+	}
+	if err := build(ctx, p, tmp, detail); err != nil {
 		return err
 	}
-	tmp := b.Path(p.Name) + ".tmp"
-	args := []string{"build", "-v", "-ldflags", p.ldflags(), "-o", tmp, p.Package}
-	if err := b.compile(ctx, p, args, total, detail); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, b.Path(p.Name)); err != nil {
+	if err := replace(tmp, b.target(p)); err != nil {
 		return fmt.Errorf("cannot put %s in its place: %w", p.Name, err)
 	}
 	if err := b.link(p); err != nil {
@@ -119,15 +129,31 @@ func (b Builder) Build(ctx context.Context, p Program, detail progress.Detail) e
 	return nil
 }
 
+// replace puts a file or directory where another one may be.
+func replace(from, to string) error {
+	if err := os.RemoveAll(to); err != nil {
+		return err
+	}
+	return os.Rename(from, to)
+}
+
 // Fetch downloads the modules that a program is compiled from.
 func (b Builder) Fetch(ctx context.Context, p Program) error {
+	if p.NPM {
+		return nil // Fetching is all there is to it.
+	}
 	_, err := b.countPackages(ctx, p)
 	return err
 }
 
 // compile runs the compiler and counts the packages that it names while it works.
-func (b Builder) compile(ctx context.Context, p Program, args []string, total int, detail progress.Detail) error {
-	cmd := b.goCommand(ctx, p, args...)
+func (b Builder) compile(ctx context.Context, p Program, to string, detail progress.Detail) error {
+	detail("fetching modules")
+	total, err := b.countPackages(ctx, p)
+	if err != nil {
+		return err
+	}
+	cmd := b.goCommand(ctx, p, "build", "-v", "-ldflags", p.ldflags(), "-o", to, p.Package)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		return fmt.Errorf("cannot read the compiler's output: %w", err)
@@ -145,6 +171,23 @@ func (b Builder) compile(ctx context.Context, p Program, args []string, total in
 	}
 	if err := cmd.Wait(); err != nil {
 		return fmt.Errorf("cannot compile %s: %w:\n%s", p.Name, err, strings.Join(tail, "\n"))
+	}
+	return nil
+}
+
+// installNPM installs just the packages of the lock file, with the sums that stand there, and runs none of their scripts.
+func (b Builder) installNPM(ctx context.Context, p Program, to string, detail progress.Detail) error {
+	detail("fetching packages")
+	if err := os.RemoveAll(to); err != nil {
+		return fmt.Errorf("cannot tidy the cache: %w", err)
+	}
+	if err := os.CopyFS(to, os.DirFS(filepath.Join(b.Cluster, p.Module))); err != nil {
+		return fmt.Errorf("cannot copy the lock file of %s: %w", p.Name, err)
+	}
+	cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	cmd.Dir = to
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot install %s: %w: npm says:\n%s", p.Name, err, out)
 	}
 	return nil
 }

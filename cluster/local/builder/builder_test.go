@@ -80,7 +80,11 @@ func TestProgramsAreThere(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, p := range append(Programs(), Extras()...) {
-		if _, err := os.Stat(filepath.Join(cluster, p.Module, "go.mod")); err != nil {
+		lock := "go.mod"
+		if p.NPM {
+			lock = "package-lock.json"
+		}
+		if _, err := os.Stat(filepath.Join(cluster, p.Module, lock)); err != nil {
 			t.Errorf("%s: %v", p.Name, err)
 		}
 		for _, name := range append([]string{p.Name}, p.Links...) {

@@ -8,6 +8,7 @@
 package milvustest
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -23,6 +24,8 @@ import (
 
 // Options of a Server. The zero value is a server without passwords, that does at once what it is told.
 type Options struct {
+	// Address to listen at: a free port of this machine if it is empty.
+	Address string
 	// RootPassword of the user root. If it is empty Milvus lets everybody in, and who they are does not matter.
 	RootPassword string
 	// Collections that there may be: 0 is as many as Milvus allows, 65536.
@@ -69,7 +72,7 @@ func Start(t testing.TB, o Options) *Server {
 		users: map[string]string{rootUser: o.RootPassword}, roles: map[string]*role{"admin": {}, "public": {}},
 	}
 
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", cmp.Or(o.Address, "127.0.0.1:0"))
 	if err != nil {
 		t.Fatalf("cannot listen: %v", err)
 	}

@@ -11,6 +11,9 @@ if [ -z "${KUBECONFIG:-}" ]; then
   export KUBECONFIG
 fi
 
+# The store in which the tests' pools remember.
+go run -C cluster/local . build pglite
+
 for FLAVOR in ${FLAVORS:-namespaced claim}; do
   export FLAVOR
   make --no-print-directory install

@@ -36,7 +36,16 @@ func (d *driver) Alter(ctx context.Context, want vector.Spec, _ vector.State) er
 	p := complete(vector.LateInit(want.Properties, st.Properties))
 	p.Dim = st.Dim
 
-	return d.finish(ctx, name, p, l)
+	if err := d.addIndex(ctx, name, p, l); err != nil {
+		return err
+	}
+
+	// Of a collection that is being loaded with nobody knows how many replicas, these many are fine if nobody cares.
+	if l.loaded && (st.Replicas == nil && want.Replicas == nil || st.Replicas != nil && *st.Replicas == *p.Replicas) {
+		return nil
+	}
+
+	return d.load(ctx, name, *p.Replicas)
 }
 
 // alterProperties sets the owner, and the number of replicas for finish and for whenever the collection is loaded again.
@@ -90,23 +99,16 @@ func (d *driver) addField(ctx context.Context, name string, f vector.Field) erro
 	return d.check(d.c.AddCollectionField(ctx, &milvuspb.AddCollectionFieldRequest{CollectionName: name, Schema: c}))
 }
 
-// finish makes the index that is missing, and loads the collection if it is not, or not with so many replicas. The
-// properties are complete.
-func (d *driver) finish(ctx context.Context, name string, p vector.Properties, l look) error {
+// addIndex makes the index on the vectors if there is none. The properties are complete.
+func (d *driver) addIndex(ctx context.Context, name string, p vector.Properties, l look) error {
 	v := vectors(l.collection.GetSchema())
 	if v == nil {
 		return vector.Errorf(vector.Invalid, "the collection must have one column of float vectors, or one called %s", vectorColumn)
 	}
 
-	if l.index(v.GetName()) == nil {
-		if err := d.createIndex(ctx, name, v.GetName(), p); err != nil {
-			return err
-		}
-	}
-
-	if l.loaded && (!l.settled || len(l.replicas) == int(*p.Replicas)) {
+	if l.index(v.GetName()) != nil {
 		return nil
 	}
 
-	return d.load(ctx, name, *p.Replicas)
+	return d.createIndex(ctx, name, v.GetName(), p)
 }

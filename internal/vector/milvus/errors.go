@@ -34,7 +34,7 @@ const (
 var kinds = map[vector.Kind][]int32{
 	vector.NotFound:         {collectionNotFound, aliasNotFound, 1603},
 	vector.Exists:           {aliasIsCollection, aliasExists},
-	vector.Unavailable:      {1, 2, 4, 8, 11, 103, 106, replicaNotAvailable, channelNotAvailable, nodeNotAvailable, 10000, 10001},
+	vector.Unavailable:      {1, 2, 4, 8, 11, 101, 103, 106, replicaNotAvailable, channelNotAvailable, nodeNotAvailable, 10000, 10001},
 	vector.Unauthenticated:  {1400, 1800},
 	vector.PermissionDenied: {1401},
 	vector.QuotaExceeded:    {3, 7, 9, resourceInsufficient, 102, 250, 302, 801, 1303},

@@ -3,6 +3,7 @@ package milvus_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/milvus-io/milvus-proto/go-api/v2/commonpb"
@@ -225,6 +226,37 @@ func TestReplicas(t *testing.T) {
 		st := describe(t, d)
 		if *st.Replicas != step.have || st.ShardsReady != step.have || st.Unfinished {
 			t.Errorf("after %d replicas were asked for: %d, %d of %d ready, unfinished %v", step.want, *st.Replicas, st.ShardsReady, st.ShardsTotal, st.Unfinished)
+		}
+	}
+}
+
+// TestReplicasWhileLoading: another number of replicas is asked for while those before are still being loaded.
+func TestReplicasWhileLoading(t *testing.T) {
+	s := milvustest.Start(t, milvustest.Options{QueryNodes: 2, LoadTime: time.Hour})
+	d := open(t, vector.Config{Endpoint: "http://" + s.Address()})
+
+	sp := spec()
+	if err := d.Create(t.Context(), sp); err != nil {
+		t.Fatal(err)
+	}
+
+	for _, n := range []int32{2, 1} {
+		s.Calls()
+
+		sp.Replicas = &n
+		for range 2 {
+			if err := d.Alter(t.Context(), sp, describe(t, d)); err != nil {
+				t.Fatal(err)
+			}
+		}
+
+		st := describe(t, d)
+		if *st.Replicas != n || st.Unfinished || st.ShardsReady != 0 || st.IndexState != vector.IndexBuilding {
+			t.Errorf("of %d replicas: %+v", n, st)
+		}
+
+		if got := s.Calls()["LoadCollection"]; got != 1 {
+			t.Errorf("%d replicas were asked for %d times", n, got)
 		}
 	}
 }

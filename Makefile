@@ -50,7 +50,7 @@ unit: ## Tests without a network and without a cluster.
 
 integration: ## Tests against a real API server and etcd, and real vector stores.
 	@$(LOCAL) build kubernetes weaviate pglite chroma
-	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/... ./internal/vector/... ./cmd/provider/...
+	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/... ./internal/vector/... ./examples/agent/... ./cmd/provider/...
 
 e2e: ## Tests on a cluster of this machine, with the packages installed, once for each form of the API.
 	@cluster/e2e/run.sh

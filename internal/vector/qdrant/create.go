@@ -116,5 +116,5 @@ func small(n *int32) *uint32 {
 		return nil
 	}
 
-	return pb.PtrOf(uint32(max(*n, 0))) //nolint:gosec // It is not negative.
+	return pb.PtrOf(uint32(max(*n, 0)))
 }

@@ -69,7 +69,7 @@ func (d *driver) heeds(ctx context.Context, token, collection string) error {
 
 	err := look(collection)
 
-	switch vector.KindOf(err) { //nolint:exhaustive // The others are none of ours.
+	switch vector.KindOf(err) {
 	case "":
 	case vector.Unauthenticated:
 		return vector.Errorf(vector.Unsupported, "the server takes no tokens: start it with service.jwt_rbac (%w)", err)
@@ -81,7 +81,7 @@ func (d *driver) heeds(ctx context.Context, token, collection string) error {
 
 	err = look(foreign)
 
-	switch vector.KindOf(err) { //nolint:exhaustive // The others are none of ours.
+	switch vector.KindOf(err) {
 	case vector.PermissionDenied:
 		d.tokens.Store(true)
 

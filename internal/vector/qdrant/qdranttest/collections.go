@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ type collection struct {
 	indexed int
 	busy    time.Time
 	// placed replicas of each shard, of which all but the first are in a state.
-	placed int
+	placed uint32
 	others pb.ReplicaState
 }
 
@@ -55,7 +56,7 @@ func (s *Server) Create(_ context.Context, r *pb.CreateCollection) (*pb.Collecti
 	case taken:
 		return nil, exists(name)
 	case s.opts.Collections > 0 && len(s.collections) >= s.opts.Collections:
-		return nil, bad("Can't create collection with name " + name + ". Max collections limit reached: " + fmtInt(s.opts.Collections))
+		return nil, bad("Can't create collection with name " + name + ". Max collections limit reached: " + strconv.Itoa(s.opts.Collections))
 	case alias:
 		return nil, wrong("Can't create collection with name " + name + ". Alias with the same name already exists")
 	}
@@ -71,8 +72,8 @@ func (s *Server) Create(_ context.Context, r *pb.CreateCollection) (*pb.Collecti
 		fields: map[string]field{}, points: map[string]bool{},
 		config: &pb.CollectionConfig{
 			Params: &pb.CollectionParams{
-				ShardNumber:            orDefault(r.ShardNumber, uint32(s.opts.Nodes)), //nolint:gosec,protogetter // It is small; absent and 0 differ.
-				ReplicationFactor:      pb.PtrOf(orDefault(r.ReplicationFactor, 1)),    //nolint:protogetter // Absent and 0 differ.
+				ShardNumber:            orDefault(r.ShardNumber, s.opts.Nodes),
+				ReplicationFactor:      pb.PtrOf(orDefault(r.ReplicationFactor, 1)),
 				WriteConsistencyFactor: pb.PtrOf[uint32](1),
 				OnDiskPayload:          true,
 				VectorsConfig:          r.GetVectorsConfig(),
@@ -82,7 +83,7 @@ func (s *Server) Create(_ context.Context, r *pb.CreateCollection) (*pb.Collecti
 			QuantizationConfig: r.GetQuantizationConfig(),
 		},
 	}
-	c.placed = min(int(c.config.GetParams().GetReplicationFactor()), s.opts.Nodes)
+	c.placed = min(c.config.GetParams().GetReplicationFactor(), s.opts.Nodes)
 
 	if s.hasMetadata() {
 		c.config.Metadata = r.GetMetadata()
@@ -134,11 +135,11 @@ func (s *Server) Update(_ context.Context, r *pb.UpdateCollection) (*pb.Collecti
 	v.QuantizationConfig = requantize(v.GetQuantizationConfig(), diff.GetQuantizationConfig())
 
 	if diff != nil && diff.OnDisk != nil {
-		v.OnDisk = diff.OnDisk //nolint:protogetter // Absent and false differ.
+		v.OnDisk = diff.OnDisk
 	}
 
 	if f := r.GetParams(); f != nil && f.ReplicationFactor != nil {
-		c.config.Params.ReplicationFactor = f.ReplicationFactor //nolint:protogetter // Absent and 0 differ.
+		c.config.Params.ReplicationFactor = f.ReplicationFactor
 	}
 
 	c.annotate(r.GetMetadata(), s.hasMetadata())

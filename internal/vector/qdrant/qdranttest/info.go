@@ -2,7 +2,6 @@ package qdranttest
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	pb "github.com/qdrant/go-client/qdrant"
@@ -52,8 +51,8 @@ func (s *Server) CollectionClusterInfo(_ context.Context, r *pb.CollectionCluste
 	for shard := range c.config.GetParams().GetShardNumber() {
 		out.LocalShards = append(out.LocalShards, &pb.LocalShardInfo{ShardId: shard, State: pb.ReplicaState_Active})
 
-		for peer := 2; peer <= c.placed; peer++ {
-			out.RemoteShards = append(out.RemoteShards, &pb.RemoteShardInfo{ShardId: shard, PeerId: *count(peer), State: c.others})
+		for peer := uint32(2); peer <= c.placed; peer++ {
+			out.RemoteShards = append(out.RemoteShards, &pb.RemoteShardInfo{ShardId: shard, PeerId: uint64(peer), State: c.others})
 		}
 	}
 
@@ -109,5 +108,3 @@ func orDefault[T any](v *T, otherwise T) T {
 func count(n int) *uint64 {
 	return pb.PtrOf(uint64(max(n, 0)))
 }
-
-func fmtInt(n int) string { return strconv.Itoa(n) }

@@ -73,7 +73,7 @@ func (p points) Query(_ context.Context, r *pb.QueryPoints) (*pb.QueryResponse, 
 	const usual = 10
 
 	out := &pb.QueryResponse{}
-	for range min(*count(len(c.points)), orDefault(r.Limit, usual)) { //nolint:protogetter // Absent and 0 differ.
+	for range min(*count(len(c.points)), orDefault(r.Limit, usual)) {
 		out.Result = append(out.Result, &pb.ScoredPoint{Score: 1})
 	}
 

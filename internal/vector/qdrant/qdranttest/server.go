@@ -25,6 +25,8 @@ import (
 
 // Options of a Server. The zero value is a server of one node that lets everybody in and does at once what it is told.
 type Options struct {
+	// Address to listen on, "" for a free port.
+	Address string
 	// Version it says it is of, "" for 1.17.0. Before 1.16 it forgets metadata.
 	Version string
 	// APIKey opens everything, ReadOnlyKey all that changes nothing. If both are empty nobody is asked.
@@ -36,7 +38,7 @@ type Options struct {
 	// FieldIndexes that a collection may have (max_payload_index_count of the strict mode), 0 for any number.
 	FieldIndexes int
 	// Nodes that replicas are spread over when a collection is made, 0 for 1.
-	Nodes int
+	Nodes uint32
 	// IndexTime is how long it takes to index what was written or configured, and IndexingThreshold how many kB of vectors
 	// there must be for it: 0 is 20000.
 	IndexTime         time.Duration
@@ -71,11 +73,15 @@ func Start(t testing.TB, o Options) *Server {
 		o.IndexingThreshold = 20000
 	}
 
+	if o.Address == "" {
+		o.Address = "127.0.0.1:0"
+	}
+
 	o.Nodes = max(o.Nodes, 1)
 
 	s := &Server{opts: o, collections: map[string]*collection{}, aliases: map[string]string{}, calls: map[string]int{}}
 
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", o.Address)
 	if err != nil {
 		t.Fatalf("cannot listen: %v", err)
 	}

@@ -44,7 +44,7 @@ func validateCreate(r *pb.CreateCollection) error {
 		return unfit("collection_name: cannot contain any of " + forbiddenInNames)
 	}
 
-	for n, v := range map[string]*uint32{"shard_number": r.ShardNumber, "replication_factor": r.ReplicationFactor} { //nolint:protogetter // Absent and 0 differ.
+	for n, v := range map[string]*uint32{"shard_number": r.ShardNumber, "replication_factor": r.ReplicationFactor} {
 		if v != nil && *v == 0 {
 			return unfit(n + ": must be at least 1")
 		}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -66,7 +67,7 @@ func TestCollections(t *testing.T) {
 	time.Sleep(interval) // Everything was looked at once since it was ready.
 	store.reset()
 
-	before := p.sample(t)
+	before, was := p.sample(t), ready(t, kube, n)
 
 	time.Sleep(rest)
 
@@ -80,7 +81,9 @@ func TestCollections(t *testing.T) {
 		t.Errorf("%d collections take %d goroutines and %d connections, want none for each", n, more, at.connections)
 	}
 
-	ready(t, kube, n) // And still are.
+	if is := ready(t, kube, n); !maps.Equal(was, is) {
+		t.Error("at rest, objects were written anew")
+	}
 
 	report(n, took, period{one, filled, during}, rest, period{before, after, at})
 }
@@ -118,10 +121,9 @@ func report(n int, took time.Duration, fill period, rest time.Duration, at perio
 func settings(t *testing.T) (int, time.Duration) {
 	t.Helper()
 
-	n, rest := 1000, 3*time.Minute
-
 	var err error
 
+	n, rest := 1000, 3*time.Minute
 	if s := os.Getenv("COLLECTIONS"); s != "" {
 		if n, err = strconv.Atoi(s); err != nil {
 			t.Fatal(err)
@@ -156,18 +158,8 @@ func serveAPI(t *testing.T) (client.Client, string) {
 		}
 	})
 
-	u, err := env.AddUser(envtest.User{Name: "provider", Groups: []string{"system:masters"}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	kc, err := u.KubeConfig()
-	if err != nil {
-		t.Fatal(err)
-	}
-
 	path := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(path, kc, 0o600); err != nil {
+	if err := os.WriteFile(path, env.KubeConfig, 0o600); err != nil {
 		t.Fatal(err)
 	}
 
@@ -365,8 +357,8 @@ func fill(t *testing.T, kube client.Client, from, to int) {
 	}
 }
 
-// ready waits until all of n collections are.
-func ready(t *testing.T, kube client.Client, n int) {
+// ready waits until all of n collections are, and returns the version of each object.
+func ready(t *testing.T, kube client.Client, n int) map[string]string {
 	t.Helper()
 
 	for end := time.Now().Add(10 * time.Minute); ; time.Sleep(500 * time.Millisecond) {
@@ -375,9 +367,11 @@ func ready(t *testing.T, kube client.Client, n int) {
 			t.Fatal(err)
 		}
 
-		are, why := 0, ""
+		are, why, versions := 0, "", map[string]string{}
 
 		for _, vc := range l.Items {
+			versions[vc.GetName()] = vc.GetResourceVersion()
+
 			r, s := vc.GetCondition(xpv2.TypeReady), vc.GetCondition(xpv2.TypeSynced)
 			if r.Status == corev1.ConditionTrue && s.Status == corev1.ConditionTrue {
 				are++
@@ -387,7 +381,7 @@ func ready(t *testing.T, kube client.Client, n int) {
 		}
 
 		if are == n && len(l.Items) == n {
-			return
+			return versions
 		}
 
 		if time.Now().After(end) {

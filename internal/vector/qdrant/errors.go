@@ -10,8 +10,8 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/vector"
 )
 
-// kinds of the codes that Qdrant answers with (its StorageError becomes one of them, in error_to_status). Internal is whatever went wrong inside: a
-// replica, a vote of its cluster, a file; trying again is right, and what does not pass is told.
+// kinds of the codes that Qdrant answers with (its StorageError becomes one of them, in error_to_status). Internal is whatever
+// went wrong inside: a replica, a vote of its cluster, a file; trying again is right, and what does not pass is told.
 var kinds = map[codes.Code]vector.Kind{
 	codes.NotFound:          vector.NotFound,
 	codes.AlreadyExists:     vector.Exists,

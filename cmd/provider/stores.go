@@ -5,14 +5,16 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
 	"github.com/southwest-ai/agent-operator/internal/vector/chroma"
 	"github.com/southwest-ai/agent-operator/internal/vector/milvus"
+	"github.com/southwest-ai/agent-operator/internal/vector/pgvector"
 	"github.com/southwest-ai/agent-operator/internal/vector/qdrant"
 )
 
 // stores returns the vector stores that this provider can reach: a driver each.
 func stores() vectorcollection.Backends {
 	return vectorcollection.Backends{
-		v1alpha1.StoreQdrant: {Features: qdrant.Features, Open: qdrant.Open},
-		v1alpha1.StoreMilvus: {Features: milvus.Features, Open: milvus.Open},
-		v1alpha1.StoreChroma: {Features: chroma.Features, Open: chroma.Open},
+		v1alpha1.StorePGVector: {Features: pgvector.Features, Open: pgvector.Open},
+		v1alpha1.StoreQdrant:   {Features: qdrant.Features, Open: qdrant.Open},
+		v1alpha1.StoreMilvus:   {Features: milvus.Features, Open: milvus.Open},
+		v1alpha1.StoreChroma:   {Features: chroma.Features, Open: chroma.Open},
 	}
 }

@@ -102,8 +102,7 @@ func (t table) sql() string { return pgx.Identifier{t.schema, t.name}.Sanitize()
 
 func identifier(name string) string { return pgx.Identifier{name}.Sanitize() }
 
-// literal returns a string in SQL. standard_conforming_strings has been on by default since PostgreSQL 9.1; E'' would not
-// need it, but strings with a backslash do not occur.
+// literal returns a string in SQL, in the form that means the same whatever standard_conforming_strings says.
 func literal(s string) string {
 	return "E'" + strings.NewReplacer(`\`, `\\`, `'`, `''`, "\x00", "").Replace(s) + "'"
 }

@@ -24,8 +24,8 @@ type note struct {
 	Field *vector.Field `json:"field,omitempty"`
 	// Alias marks a schema that is one.
 	Alias bool `json:"alias,omitempty"`
-	// Password is a fingerprint of a login's.
-	Password string `json:"password,omitempty"`
+	// Fingerprint of a login's password.
+	Fingerprint string `json:"fingerprint,omitempty"`
 	// Comment is what others had written there.
 	Comment string `json:"comment,omitempty"`
 }

@@ -27,7 +27,7 @@ func (d *driver) Grant(ctx context.Context, g vector.Grant, last vector.Access) 
 	}
 
 	access, statements := last, []string{serialized}
-	if !exists || last.User != g.Login || readNote(comment).Password != fingerprint(last.Password) {
+	if !exists || last.User != g.Login || readNote(comment).Fingerprint != fingerprint(last.Password) {
 		access = vector.Access{User: g.Login, Password: rand.Text() + rand.Text()}
 		statements = append(statements, admit(g.Login, access.Password, exists)...)
 	}
@@ -54,7 +54,7 @@ func admit(login, password string, exists bool) []string {
 
 	return []string{
 		verb + identifier(login) + " LOGIN NOCREATEDB NOCREATEROLE PASSWORD " + literal(verifier(password)),
-		"COMMENT ON ROLE " + identifier(login) + " IS " + note{Password: fingerprint(password)}.sql(),
+		"COMMENT ON ROLE " + identifier(login) + " IS " + note{Fingerprint: fingerprint(password)}.sql(),
 	}
 }
 

@@ -289,7 +289,7 @@ func (w world) testTLS(t *testing.T) {
 		"Untrusted": {"It is of another one.", w.config("sslmode=verify-full", w.root()), &tls.Config{RootCAs: others}, vector.CertificateInvalid},
 		"System":    {"Those of the system do not know it.", w.config("sslmode=verify-full", w.root()), nil, vector.CertificateInvalid},
 		"Expired":   {"It was good until a minute ago.", expired.config("sslmode=verify-full", expired.root()), &tls.Config{RootCAs: ofExpired}, vector.CertificateInvalid},
-		"Skipped":   {"Nobody looks.", expired.config("sslmode=require", expired.root()), &tls.Config{InsecureSkipVerify: true}, vector.NotFound}, //nolint:gosec // It is what is tested.
+		"Skipped":   {"Nobody looks.", expired.config("sslmode=require", expired.root()), &tls.Config{InsecureSkipVerify: true}, vector.NotFound},
 	}
 
 	for name, tc := range cases {

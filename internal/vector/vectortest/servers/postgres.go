@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -32,7 +33,7 @@ func PostgreSQL(t testing.TB, certificate, key []byte) PostgreSQLServer {
 	p := PostgreSQLServer{Host: "127.0.0.1", Port: freePort(t), Password: "a password with 'quotes'"}
 
 	// PostgreSQL does not run as root, and the directories of tests are their user's alone.
-	dir, err := os.MkdirTemp("", "postgres")
+	dir, err := os.MkdirTemp("", "postgres") //nolint:usetesting // See above.
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,13 +49,16 @@ func PostgreSQL(t testing.TB, certificate, key []byte) PostgreSQLServer {
 
 	as := unprivileged(t, dir, files)
 	data := filepath.Join(dir, "data")
-	initdb := append(as, filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "--auth=scram-sha-256", "--pwfile="+filepath.Join(dir, "password"), "--no-sync", "-E", "UTF8", "--locale=C")
+	initdb := slices.Concat(as, []string{
+		filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "--auth=scram-sha-256",
+		"--pwfile=" + filepath.Join(dir, "password"), "--no-sync", "-E", "UTF8", "--locale=C",
+	})
 
-	if out, err := exec.CommandContext(t.Context(), initdb[0], initdb[1:]...).CombinedOutput(); err != nil { //nolint:gosec // The program is Debian's.
+	if out, err := exec.CommandContext(t.Context(), initdb[0], initdb[1:]...).CombinedOutput(); err != nil {
 		t.Fatalf("cannot make a database cluster: %v:\n%s", err, out)
 	}
 
-	args := append(as, filepath.Join(bin, "postgres"), "-D", data, "-p", p.Port, "-h", p.Host, "-k", dir, "-F")
+	args := slices.Concat(as, []string{filepath.Join(bin, "postgres"), "-D", data, "-p", p.Port, "-h", p.Host, "-k", dir, "-F"})
 	if certificate != nil {
 		args = append(args, "-l", "-c", "ssl_cert_file="+filepath.Join(dir, "server.crt"), "-c", "ssl_key_file="+filepath.Join(dir, "server.key"))
 	}

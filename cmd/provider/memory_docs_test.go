@@ -150,6 +150,17 @@ func yes(b bool) string {
 	return "–"
 }
 
+// TestStores: whatever type of store the API accepts, this provider can reach.
+func TestStores(t *testing.T) {
+	for _, k := range []v1alpha1.VectorStoreType{
+		v1alpha1.StorePGVector, v1alpha1.StoreQdrant, v1alpha1.StoreWeaviate, v1alpha1.StoreMilvus, v1alpha1.StoreChroma,
+	} {
+		if b, ok := stores()[k]; !ok || b.Open == nil || b.Features.MaxDim == 0 {
+			t.Errorf("there is no driver for %s", k)
+		}
+	}
+}
+
 // TestTableOf: each degree of support has its word.
 func TestTableOf(t *testing.T) {
 	got := tableOf(map[v1alpha1.VectorStoreType]vector.Backend{

@@ -12,6 +12,7 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
 	"github.com/southwest-ai/agent-operator/internal/vector"
 	"github.com/southwest-ai/agent-operator/internal/vector/chroma"
+	"github.com/southwest-ai/agent-operator/internal/vector/pgvector"
 	"github.com/southwest-ai/agent-operator/internal/vector/vectortest/servers"
 )
 
@@ -25,6 +26,10 @@ func TestCollectionInRealStore(t *testing.T) {
 			backend: vector.Backend{Features: chroma.Features, Open: chroma.Open},
 			serve:   func(t *testing.T) string { t.Helper(); return servers.Chroma(t, t.TempDir()) },
 		},
+		v1alpha1.StorePGVector: {
+			backend: vector.Backend{Features: pgvector.Features, Open: pgvector.Open},
+			serve:   func(t *testing.T) string { t.Helper(); return servers.PGlite(t) },
+		},
 	}
 
 	for typ, tc := range cases {
@@ -34,10 +39,10 @@ func TestCollectionInRealStore(t *testing.T) {
 			stop := startProviderWith(t, stores)
 
 			ns := newNamespace(t)
-			cfg, _ := newConfig(ns)
-			cfg.Spec.VectorStore = &v1alpha1.VectorStore{Type: typ, Endpoint: endpoint, Credentials: &v1alpha1.Credentials{Source: xpv2.CredentialsSourceNone}}
+			cfg, secret := newConfig(ns)
+			cfg.Spec.VectorStore.Type, cfg.Spec.VectorStore.Endpoint = typ, endpoint
 			mg := newCollection(t, ns, "coder", 3)
-			create(t, cfg, mg)
+			create(t, secret, cfg, mg)
 			isReady(t, mg)
 
 			if d := detailsOf(t, mg); d["endpoint"] != endpoint || d["dim"] != "3" || d["store"] != string(typ) {

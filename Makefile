@@ -57,7 +57,7 @@ e2e: ## Tests on a cluster of this machine, with the packages installed, once fo
 
 .PHONY: race fuzz kwok
 race: ## The tests of what runs concurrently, under the race detector.
-	CGO_ENABLED=1 go test -race ./internal/monitor/... ./internal/compose/... ./examples/agent/... ./cluster/model/...
+	CGO_ENABLED=1 go test -race ./internal/monitor/... ./internal/compose/... ./internal/vector/... ./internal/controller/vectorcollection/... ./examples/agent/... ./cluster/model/...
 
 fuzz: ## Each fuzz test for a short while.
 	go test ./internal/compose -run '^$$' -fuzz FuzzRunFunction -fuzztime 20s

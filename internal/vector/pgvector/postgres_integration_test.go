@@ -35,6 +35,11 @@ func (w world) config(parameters string, a vector.Access) vector.Config {
 	return vector.Config{Endpoint: w.Endpoint(parameters), Access: a}
 }
 
+// provider is what docs/memory.md asks for, and no more: it may make schemas and roles.
+func (w world) provider() vector.Access {
+	return vector.Access{User: "provider", Password: "of the provider"}
+}
+
 func (w world) root() vector.Access { return vector.Access{User: "postgres", Password: w.Password} }
 
 func (w world) open(t *testing.T, c vector.Config) *driver {
@@ -84,6 +89,12 @@ func TestPostgreSQL(t *testing.T) {
 	certificate, key, roots := selfSigned(t, time.Now().Add(time.Hour))
 	w := world{PostgreSQLServer: servers.PostgreSQL(t, certificate, key), roots: roots}
 
+	for _, sql := range []string{"CREATE ROLE provider LOGIN CREATEROLE PASSWORD 'of the provider'", "GRANT CREATE ON DATABASE postgres TO provider"} {
+		if state := w.as(t, w.root(), sql); state != "" {
+			t.Fatalf("%s: %s", sql, state)
+		}
+	}
+
 	t.Run("Grants", w.testGrants)
 	t.Run("Aliases", w.testGrantsFollowAliases)
 	t.Run("Refusals", w.testRefusals)
@@ -96,14 +107,14 @@ func (w world) collections(t *testing.T, names ...string) {
 
 	for _, n := range names {
 		sql := "CREATE SCHEMA " + identifier(n) + "; CREATE TABLE " + tableOf(n).sql() + " (id text PRIMARY KEY)"
-		if state := w.as(t, w.root(), sql); state != "" {
+		if state := w.as(t, w.provider(), sql); state != "" {
 			t.Fatalf("%s: %s", sql, state)
 		}
 	}
 }
 
 func (w world) testGrants(t *testing.T) {
-	d := w.open(t, w.config("sslmode=disable", w.root()))
+	d := w.open(t, w.config("sslmode=disable", w.provider()))
 	w.collections(t, "mine", "next", `the "other"; DROP`)
 
 	g := vector.Grant{Login: `team-a-"pool"`, Collections: []string{"mine"}}
@@ -187,7 +198,7 @@ func (w world) testGrants(t *testing.T) {
 
 // testGrantsFollowAliases: whoever may use an alias may still use it once it points to something else.
 func (w world) testGrantsFollowAliases(t *testing.T) {
-	d := w.open(t, w.config("sslmode=disable", w.root()))
+	d := w.open(t, w.config("sslmode=disable", w.provider()))
 	w.collections(t, "blue", "green")
 
 	if err := d.PointAlias(t.Context(), "colour", "blue"); err != nil {

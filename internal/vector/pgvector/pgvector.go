@@ -19,8 +19,6 @@ const (
 	maxConns = 4
 	// idle connections are closed after this time.
 	idle = time.Minute
-	// lockTimeout, in milliseconds: who waits for a lock holds up all that come after.
-	lockTimeout = "3000"
 )
 
 // driver is a vector.Driver, vector.Aliaser and vector.Granter.
@@ -47,7 +45,6 @@ func Open(c vector.Config) (vector.Driver, error) {
 	// One request per statement, and nothing prepared that a connection shared with others would not have.
 	conn.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
 	conn.RuntimeParams["application_name"] = "aidispatcher"
-	conn.RuntimeParams["lock_timeout"] = lockTimeout
 
 	if c.TLS != nil {
 		conn.TLSConfig = verifying(c.TLS, conn.Host)
@@ -107,6 +104,6 @@ func literal(s string) string {
 	return "E'" + strings.NewReplacer(`\`, `\\`, `'`, `''`, "\x00", "").Replace(s) + "'"
 }
 
-// serialized is the first statement of whatever makes or drops: two of those at once would meet in the catalogs, with
-// errors that say nothing.
-var serialized = fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", 0x61696470)
+// serialized begins whatever makes or drops: two of those at once would meet in the catalogs, with errors that say nothing.
+// And who waits long for a lock holds up all that come after. It is no setting of the connection, which PgBouncer refuses.
+var serialized = fmt.Sprintf("SET LOCAL lock_timeout = '3s';\nSELECT pg_advisory_xact_lock(%d)", 0x61696470)

@@ -109,6 +109,10 @@ func (c class) changed(raw []byte, want vector.Spec, have vector.State) (map[str
 		}
 
 		part["enabled"] = true
+		if q == "rq" {
+			part["bits"] = 8
+		}
+
 		config[q], write = part, true
 	}
 

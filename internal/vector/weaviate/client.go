@@ -90,24 +90,22 @@ func (c *client) Close() {
 
 // do sends one request to a path of the API, and reads the answer into out unless that is nil.
 func (c *client) do(ctx context.Context, method, path string, in, out any) error {
-	_, err := c.doAs(ctx, c.key, method, path, in, out)
-
-	return err
+	return c.doAs(ctx, c.key, method, path, in, out)
 }
 
-// doAs sends one request with a key, and returns the status of the answer too, or 0 if there was none.
-func (c *client) doAs(ctx context.Context, key, method, path string, in, out any) (int, error) {
+// doAs is do with a key of somebody else.
+func (c *client) doAs(ctx context.Context, key, method, path string, in, out any) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.closing, cancel)()
 
 	if c.closing.Err() != nil {
-		return 0, c.failed(c.closing.Err())
+		return c.failed(c.closing.Err())
 	}
 
 	req, err := c.request(ctx, method, path, in)
 	if err != nil {
-		return 0, vector.Errorf(vector.Invalid, "cannot make the request: %w", err)
+		return vector.Errorf(vector.Invalid, "cannot make the request: %w", err)
 	}
 
 	if key != "" {
@@ -116,29 +114,29 @@ func (c *client) doAs(ctx context.Context, key, method, path string, in, out any
 
 	res, err := c.http.Do(req)
 	if err != nil {
-		return 0, c.failed(err)
+		return c.failed(err)
 	}
 
 	defer res.Body.Close() // It was read.
 
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
-		return 0, c.failed(err)
+		return c.failed(err)
 	}
 
 	if res.StatusCode/100 != 2 {
-		return res.StatusCode, refusal(res, body)
+		return refusal(res, body)
 	}
 
 	if out == nil || len(body) == 0 {
-		return res.StatusCode, nil
+		return nil
 	}
 
 	if err := json.Unmarshal(body, out); err != nil {
-		return res.StatusCode, vector.Errorf(vector.Invalid, "the answer is not that of a Weaviate server: %w", err)
+		return vector.Errorf(vector.Invalid, "the answer is not that of a Weaviate server: %w", err)
 	}
 
-	return res.StatusCode, nil
+	return nil
 }
 
 func (c *client) request(ctx context.Context, method, path string, in any) (*http.Request, error) {

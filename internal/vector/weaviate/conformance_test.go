@@ -31,7 +31,7 @@ var guarded = []string{
 	"AUTHENTICATION_DB_USERS_ENABLED=true",
 	"AUTHORIZATION_RBAC_ENABLED=true",
 	"AUTHORIZATION_RBAC_ROOT_USERS=root",
-	"AUTHORIZATION_RBAC_READONLY_USERS=viewer",
+	"EXPERIMENTAL_AUTHORIZATION_RBAC_READONLY_USERS=viewer",
 }
 
 var root = vector.Access{APIKey: "key-of-root"}
@@ -68,19 +68,6 @@ func newAgent(t *testing.T, s servers.WeaviateServer, a vector.Access) *agent {
 	t.Cleanup(func() { conn.Close() })
 
 	return &agent{driver: open(t, vector.Config{Endpoint: s.REST, Access: a}), conn: conn}
-}
-
-func open(t *testing.T, c vector.Config) *driver {
-	t.Helper()
-
-	d, err := Open(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	t.Cleanup(d.Close)
-
-	return d.(*driver)
 }
 
 // keyOf returns the key of an access, or our own.
@@ -120,7 +107,7 @@ func (a *agent) insert(ctx context.Context, collection string, as vector.Access,
 		} `json:"result"`
 	}
 
-	if _, err := a.doAs(ctx, a.keyOf(as), http.MethodPost, "/batch/objects", batch, &results); err != nil {
+	if err := a.doAs(ctx, a.keyOf(as), http.MethodPost, "/batch/objects", batch, &results); err != nil {
 		return err
 	}
 

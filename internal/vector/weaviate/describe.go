@@ -88,7 +88,9 @@ func (d *driver) Describe(ctx context.Context, name string) (vector.State, error
 		return s, nil // Nothing can be asked of all tenants at once.
 	}
 
-	return s, d.look(ctx, c, &s)
+	err = d.look(ctx, c, &s)
+
+	return s, err
 }
 
 // class returns a class, NotFound if there is none, or only an alias of this name, for which the server returns its class.
@@ -159,7 +161,9 @@ func (n nodes) tell(s *vector.State) {
 		count += o
 	}
 
-	s.Vectors, s.Approximate = &count, true
+	if count > 0 { // What is not yet written to disk is not counted: none may be some.
+		s.Vectors, s.Approximate = &count, true
+	}
 
 	if s.IndexState == vector.IndexBuilding && count > 0 && queue > 0 {
 		percent := int32(100 - min(100, queue*100/count)) //nolint:gosec // From 0 to 100.
@@ -211,18 +215,24 @@ func (d *driver) look(ctx context.Context, c class, s *vector.State) error {
 
 // lookAtOne is what can be asked where there is no GraphQL. That our key may not read data is no reason to fail.
 func (d *driver) lookAtOne(ctx context.Context, stored, name string, s *vector.State) error {
-	var os objects
+	var seen objects
 
-	err := d.do(ctx, http.MethodGet, "/objects?limit=1&include=vector&class="+stored, nil, &os)
-	if vector.Is(err, vector.PermissionDenied) {
+	err := d.do(ctx, http.MethodGet, "/objects?limit=1&include=vector&class="+stored, nil, &seen)
+
+	switch {
+	case vector.Is(err, vector.PermissionDenied):
 		return nil
+	case err != nil:
+		return err
+	case len(seen.Objects) == 0:
+		s.Vectors, s.Approximate = new(int64), false
 	}
 
-	for _, o := range os.Objects {
+	for _, o := range seen.Objects {
 		o.tell(name, s)
 	}
 
-	return err
+	return nil
 }
 
 // tell tells a State of what dimension vectors really are. An object may be without.

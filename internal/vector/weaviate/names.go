@@ -83,6 +83,10 @@ func nameOf(stored string) string {
 		i += n
 	}
 
+	if storeName(b.String()) != stored { // Somebody else's, that only looks like ours.
+		return stored
+	}
+
 	return b.String()
 }
 

@@ -79,7 +79,7 @@ func kindOf(status int, words string) vector.Kind {
 		return vector.Exists
 	case status == http.StatusUnprocessableEntity && has(missingClass):
 		return vector.NotFound
-	case has("maximum number of collections"), has("no space left"), has("store is read-only"), status == http.StatusInsufficientStorage:
+	case has("maximum number of collections"), has("not find enough weaviate nodes"), has("no space left"), has("store is read-only"), status == http.StatusInsufficientStorage:
 		return vector.QuotaExceeded
 	case status == http.StatusUnprocessableEntity && has("immutable"):
 		return vector.ImmutableMismatch

@@ -82,8 +82,8 @@ type word[T comparable] struct {
 var (
 	distances = []word[vector.Distance]{{vector.Cosine, "cosine"}, {vector.Dot, "dot"}, {vector.L2, "l2-squared"}}
 	indexes   = []word[vector.IndexType]{{vector.HNSW, "hnsw"}, {vector.Flat, "flat"}}
-	// quantizations by the part of an index's configuration that turns them on.
-	quantizations = []word[vector.Quantization]{{vector.Scalar, "sq"}, {vector.Binary, "bq"}, {vector.Product, "pq"}}
+	// quantizations by the part of an index's configuration that turns them on. rq has 8 bits unless told otherwise.
+	quantizations = []word[vector.Quantization]{{vector.Scalar, "rq"}, {vector.Binary, "bq"}, {vector.Product, "pq"}}
 	types         = []word[vector.FieldType]{
 		{vector.Keyword, "text"}, {vector.Text, "text"}, {vector.Integer, "int"},
 		{vector.Float, "number"}, {vector.Boolean, "boolean"}, {vector.Datetime, "date"},
@@ -138,7 +138,7 @@ func configOf(p vector.Properties) *indexConfig {
 
 	switch p.Quantization {
 	case vector.Scalar:
-		c.SQ = on
+		c.RQ = &quantization{Enabled: true, Bits: 8}
 	case vector.Binary:
 		c.BQ = on
 	case vector.Product:

@@ -12,11 +12,11 @@
 // dynamic is described as none. index.m is maxConnections, index.efConstruction and index.ef are called so; without an
 // opinion ef is -1, which has the server choose for each search, and is described as the least that it then chooses.
 // shards is desiredCount, where a collection of several tenants has one for each of them; replicas is the replication
-// factor. quantization Scalar is sq, Binary bq and Product pq, all of an HNSW index and Binary of a flat one too; they can
-// be turned on later, and sq and pq begin when there are enough vectors to learn from (100,000, unless the server's users
-// say otherwise). What is compressed by rq, the server's other way, is described as Scalar or Binary, by its bits. tenancy
-// is multiTenancyConfig. An indexed field is a property with indexFilterable: Keyword is text as one token, Text is text by
-// words, which can also be searched by BM25. Fields can be added, and not removed.
+// factor. quantization Scalar is rq with 8 bits, Binary is bq and Product pq, all of an HNSW index and Binary of a flat one
+// too. rq and bq begin with the first vector. pq learns from vectors: on a server with ASYNC_INDEXING once there are 100,000
+// of them, on others never, unless it is turned on when there are some. What is compressed by sq is described as Scalar, and
+// by rq with one bit as Binary. tenancy is multiTenancyConfig. An indexed field is a property with indexFilterable: Keyword
+// is text as one token, Text is text by words, which can also be searched by BM25. Fields can be added, and not removed.
 //
 // The owner is kept in the last line of the class's description, with what Weaviate itself does not know: the dimension
 // that was asked for, and which properties were, since the server adds one for everything that an agent stores. Before the
@@ -24,7 +24,8 @@
 //
 // Describing is four requests: the class, its shards on the nodes, its aliases, and the number of vectors with one of them,
 // in GraphQL. Where GraphQL is off, or our key may not read all collections (which it demands), it is two instead of that
-// one, and the number is the nodes' estimate. Creating and dropping are one, altering is two and one for each new field.
+// one, and the number is the nodes' estimate, or none while all vectors are still in memory: so it always is of several
+// tenants. Creating and dropping are one, altering is two and one for each new field.
 //
 // Logins are users of the server's database, each with a role of its own: they need RBAC and database users turned on.
 // An agent's role has no GraphQL, since that demands to read all collections: it searches over gRPC, as clients do today.

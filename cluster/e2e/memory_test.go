@@ -136,12 +136,17 @@ func TestMemoryOfAnotherDimension(t *testing.T) {
 	memorySays(t, ad, v1alpha1.PhaseFailed, agentv1alpha1.ReasonImmutableMismatch, "768", "1536")
 	noWorkers(t, ad)
 
-	out := command(t, "kubectl", "describe", "ad", "-n", ns)
-	for _, want := range []string{"ImmutableMismatch", "768", "1536"} {
-		if !strings.Contains(out, want) {
-			t.Errorf("kubectl describe ad does not say %s:\n%s", want, out)
+	// Crossplane may write a condition once more as it was before it changed.
+	eventually(t, "kubectl describe ad says what is wrong", func(context.Context) error {
+		out := command(t, "kubectl", "describe", "ad", "-n", ns)
+		for _, want := range []string{"ImmutableMismatch", "768", "1536"} {
+			if !strings.Contains(out, want) {
+				return fmt.Errorf("it does not say %s:\n%s", want, out)
+			}
 		}
-	}
+
+		return nil
+	})
 
 	if n := db.rows(t, "coder-memory"); n != 1 {
 		t.Fatalf("the collection of somebody else has %d rows and had one", n)

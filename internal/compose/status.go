@@ -25,7 +25,7 @@ type Status struct {
 	// Phase before and now: when they differ, that is worth an event.
 	Before, Phase v1alpha1.Phase
 	State         v1alpha1.State
-	// Message says in a sentence how many workers there are. It is for events: a condition with a count in it would
+	// Message says in a sentence how many workers there are, or why there can be none. It is for events: a condition with a count in it would
 	// change with every worker.
 	Message    string
 	Conditions []Condition
@@ -80,6 +80,11 @@ func deriveStatus(p *pool, o observation) Status {
 	s.State = stateOf(p, o, s, want)
 	s.Phase = phaseOf(o, s.State)
 	s.Conditions = conditionsOf(p, o, s)
+
+	if s.State == v1alpha1.StateMemoryRefused {
+		s.Message = storeCondition(v1alpha1.ConditionMemoryReady, "VectorCollection", p.name, o.memory).Message
+	}
+
 	s.Fields = statusFields(p, o, s)
 	s.unsettled = unsettled(o, s)
 

@@ -79,6 +79,9 @@ func kindOf(status int, words string) vector.Kind {
 		return vector.Exists
 	case status == http.StatusUnprocessableEntity && has(missingClass):
 		return vector.NotFound
+	// A shard takes no writes, and no settings either, while those it was given before are put into effect.
+	case has("read-only due to: UpdateVectorIndexConfig"):
+		return vector.Unavailable
 	case has("maximum number of collections"), has("not find enough weaviate nodes"), has("no space left"), has("store is read-only"), status == http.StatusInsufficientStorage:
 		return vector.QuotaExceeded
 	case status == http.StatusUnprocessableEntity && has("immutable"):

@@ -183,6 +183,7 @@ func TestKindOf(t *testing.T) {
 		"TooMany":       {"It allows no more.", http.StatusUnprocessableEntity, "cannot create collection: maximum number of collections (1) reached - please", vector.QuotaExceeded},
 		"TooFewNodes":   {"It has no more nodes.", http.StatusUnprocessableEntity, "init sharding state: could not find enough weaviate nodes for replication: 1 available, 2 requested", vector.QuotaExceeded},
 		"DiskFull":      {"It closes shards before disks are full.", http.StatusInternalServerError, "store is read-only due to: disk usage too high", vector.QuotaExceeded},
+		"Settling":      {"It is still at what it was told before.", http.StatusInternalServerError, "store is read-only due to: UpdateVectorIndexConfig", vector.Unavailable},
 		"Immutable":     {"It cannot change this.", http.StatusUnprocessableEntity, `bq is immutable: attempted change from "false" to "true"`, vector.ImmutableMismatch},
 		"NoUsers":       {"It is not set up for users.", http.StatusUnprocessableEntity, "db user management is not enabled", vector.Unsupported},
 		"NoLeader":      {"It is electing.", http.StatusUnprocessableEntity, "leader not found", vector.Unavailable},

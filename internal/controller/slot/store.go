@@ -12,6 +12,7 @@ import (
 	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
@@ -163,12 +164,40 @@ func (s *cluster) Ended(ctx context.Context, p Pool, c Claim) (bool, error) {
 	return string(pod.UID) != c.UID || over(pod), nil
 }
 
-// Bind writes what a worker is told and removes its gate. Other gates are left alone. The UID in the patch has the API
-// server refuse it for another pod of the same name.
+// Bind writes what a worker is told and removes its gate. Other gates are left alone. A pod without our gate was told
+// before, perhaps by a binder whose claim has ended with it since, and is not told anything else: so it is looked at, and
+// the version in the patch has the API server refuse a pod that became another one in between.
 func (s *cluster) Bind(ctx context.Context, p Pool, c Claim) error {
-	patch, err := json.Marshal(map[string]any{
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		pod := &corev1.Pod{}
+
+		err := s.live.Get(ctx, types.NamespacedName{Namespace: p.Namespace, Name: c.Pod}, pod)
+		if kerrors.IsNotFound(err) || err == nil && (string(pod.UID) != c.UID || !gated(pod)) {
+			return nil
+		}
+
+		if err != nil {
+			return err
+		}
+
+		patch, err := bindPatch(pod.ResourceVersion, c)
+		if err != nil {
+			return err
+		}
+
+		err = s.kube.Patch(ctx, pod, client.RawPatch(types.StrategicMergePatchType, patch))
+		if kerrors.IsNotFound(err) {
+			return nil
+		}
+
+		return err
+	})
+}
+
+func bindPatch(version string, c Claim) ([]byte, error) {
+	return json.Marshal(map[string]any{
 		"metadata": map[string]any{
-			"uid": c.UID,
+			"resourceVersion": version,
 			"annotations": map[string]string{
 				monitorapi.AnnotationSlot:    strconv.Itoa(c.Slot),
 				monitorapi.AnnotationEpoch:   strconv.FormatInt(c.Epoch, 10),
@@ -179,28 +208,6 @@ func (s *cluster) Bind(ctx context.Context, p Pool, c Claim) error {
 			"schedulingGates": []map[string]string{{"$patch": "delete", "name": monitorapi.SlotGate}},
 		},
 	})
-	if err != nil {
-		return err
-	}
-
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: c.Pod}}
-	err = s.kube.Patch(ctx, pod, client.RawPatch(types.StrategicMergePatchType, patch))
-
-	if kerrors.IsNotFound(err) || isOtherPod(err) {
-		return nil
-	}
-
-	return err
-}
-
-// isOtherPod says whether a patch was refused because the pod of that name has another UID.
-func isOtherPod(err error) bool {
-	status := kerrors.APIStatus(nil)
-	if !kerrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil {
-		return false
-	}
-
-	return slices.ContainsFunc(status.Status().Details.Causes, func(c metav1.StatusCause) bool { return c.Field == "metadata.uid" })
 }
 
 // over says whether a pod has ended for good. A pod that is terminating has not: its containers may still write.

@@ -199,15 +199,16 @@ func (s *worldStore) Ended(_ context.Context, _ Pool, c Claim) (over bool, err e
 func (s *worldStore) Bind(_ context.Context, _ Pool, c Claim) error {
 	return s.do(func() error {
 		p := s.w.pod(c.UID)
-		if p.gone {
-			return nil
-		}
-
-		if p.told != nil && *p.told != c {
+		// A pod that was told lets nobody tell it anything else. While it lives nobody should try.
+		if p.told != nil && p.alive() && *p.told != c {
 			s.w.blame("pod %s was told %v and then %v", p.Name, *p.told, c)
 		}
 
-		if p.told == nil && s.w.owners[c.Slot] >= c.Epoch {
+		if p.gone || p.told != nil {
+			return nil
+		}
+
+		if s.w.owners[c.Slot] >= c.Epoch {
 			s.w.blame("slot %d had an owner under epoch %d and gets one under %d", c.Slot, s.w.owners[c.Slot], c.Epoch)
 		}
 

@@ -261,66 +261,6 @@ func TestCollectionIsQuietAtRest(t *testing.T) {
 	}
 }
 
-// The whole way of another embedding model, as the API server's rules let a person go it.
-func TestCollectionSuccessor(t *testing.T) {
-	store := memvector.NewStore()
-	startProviderWith(t, inMemory(store))
-
-	ns := newNamespace(t)
-	cfg, secret := newConfig(ns)
-	mg := newCollection(t, ns, "coder", 3)
-	mg.Spec.ForProvider.Aliases = []string{"coder"}
-	create(t, secret, cfg, mg)
-	isReady(t, mg)
-
-	reaches := func(stage, collection string) {
-		t.Helper()
-		eventually(t, func() string {
-			o := get(t, mg).Status.AtProvider
-			if o.Successor == nil || o.Successor.Stage != stage || o.Serving != collection {
-				return fmt.Sprintf("serving %s with successor %+v, want %s with it %s", o.Serving, o.Successor, collection, stage)
-			}
-
-			return ""
-		})
-	}
-	stage := func(s v1alpha1.SuccessorStage) {
-		t.Helper()
-		patch(t, get(t, mg), func() {
-			mg.Spec.ForProvider.Successor = &v1alpha1.VectorSuccessor{Collection: ns + "-v2", Dim: 4, Distance: v1alpha1.DistanceCosine, Stage: s}
-		})
-	}
-
-	stage(v1alpha1.SuccessorPrepare)
-	reaches("Prepared", ns+"-coder")
-	stage(v1alpha1.SuccessorSwitch)
-	reaches("Switched", ns+"-v2")
-
-	if d := detailsOf(t, mg); d["collection"] != "coder" || d["dim"] != "4" {
-		t.Errorf("agents are told collection %s and dim %s, want coder and 4", d["collection"], d["dim"])
-	}
-
-	stage(v1alpha1.SuccessorRelease)
-	reaches("Released", ns+"-v2")
-
-	if st, _ := store.Get(ns + "-coder"); st.Owner != "" {
-		t.Errorf("the old collection is stamped %q, want nobody's", st.Owner)
-	}
-
-	patch(t, get(t, mg), func() {
-		p := &mg.Spec.ForProvider
-		p.Collection, p.Dim, p.Successor = ns+"-v2", 4, nil
-	})
-	eventually(t, func() string {
-		if got := get(t, mg); meta.GetExternalName(got) != ns+"-v2" || got.Status.AtProvider.Successor != nil {
-			return fmt.Sprintf("external name %s, successor %+v", meta.GetExternalName(got), got.Status.AtProvider.Successor)
-		}
-
-		return ""
-	})
-	isReady(t, mg)
-}
-
 // Two that want one collection: the first has it, the second is told, and has it after the first let go.
 func TestCollectionTwoOwners(t *testing.T) {
 	store := memvector.NewStore()

@@ -3,11 +3,17 @@
 package controller
 
 import (
+	"context"
+	"time"
+
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/controller"
@@ -32,33 +38,57 @@ type Parts struct {
 // after the manager did: kinds of a package with the safe-start capability are activated one by one. A controller
 // that cannot be set up then is reported to failed, which must not block.
 func SetupGated(mgr ctrl.Manager, o controller.Options, p Parts, failed func(error), extra ...managed.ReconcilerOption) error {
-	gated := func(setup func() error, what string) func() {
-		return func() {
+	gated := func(setup func() error, what string, kinds ...schema.GroupVersionKind) {
+		o.Gate.Register(func() {
+			if err := discovered(mgr.GetRESTMapper(), kinds); err != nil {
+				failed(errors.Wrapf(err, "cannot set up the controllers of %s", what))
+
+				return
+			}
+
 			if err := setup(); err != nil {
 				failed(errors.Wrapf(err, "cannot set up the controllers of %s", what))
 			}
-		}
+		}, kinds...)
 	}
 
-	o.Gate.Register(gated(func() error {
+	gated(func() error {
 		if err := agentscaler.Setup(mgr, o, extra...); err != nil {
 			return err
 		}
 
 		return slot.Setup(mgr, o, p.Slots)
-	}, "AgentScalers and slots"), v1alpha1.AgentScalerGroupVersionKind)
+	}, "AgentScalers and slots", v1alpha1.AgentScalerGroupVersionKind)
 
-	o.Gate.Register(gated(func() error {
+	gated(func() error {
 		return vectorcollection.Setup(mgr, o, p.Stores, p.Memory, extra...)
-	}, "VectorCollections"), v1alpha1.VectorCollectionGroupVersionKind, v1alpha1.ProviderConfigGroupVersionKind,
+	}, "VectorCollections", v1alpha1.VectorCollectionGroupVersionKind, v1alpha1.ProviderConfigGroupVersionKind,
 		v1alpha1.ClusterProviderConfigGroupVersionKind, v1alpha1.ProviderConfigUsageGroupVersionKind)
 
 	for _, kinds := range providerConfigKinds() {
-		o.Gate.Register(gated(func() error { return setupProviderConfig(mgr, o, kinds) }, kinds.Config.Kind),
-			kinds.Config, kinds.Usage)
+		gated(func() error { return setupProviderConfig(mgr, o, kinds) }, kinds.Config.Kind, kinds.Config, kinds.Usage)
 	}
 
 	return errors.Wrap(customresourcesgate.Setup(mgr, o), "cannot set up the gate of custom resources")
+}
+
+// discoverable is how long the API server may take to list a kind of which the definition says that it is served.
+const discoverable = time.Minute
+
+// discovered waits until the API server lists kinds: it does so a moment after their definitions are established, and a
+// controller that is set up in between would find that there is no such kind.
+func discovered(mapper meta.RESTMapper, kinds []schema.GroupVersionKind) error {
+	return wait.PollUntilContextTimeout(context.Background(), 100*time.Millisecond, discoverable, true, func(context.Context) (bool, error) {
+		for _, k := range kinds {
+			if _, err := mapper.RESTMapping(k.GroupKind(), k.Version); meta.IsNoMatchError(err) {
+				return false, nil
+			} else if err != nil {
+				return false, errors.Wrapf(err, "cannot find out whether %s is served", k.Kind)
+			}
+		}
+
+		return true, nil
+	})
 }
 
 // NewScheme returns the kinds the controllers work with, and no others.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
@@ -34,6 +35,8 @@ type connector struct {
 	// cluster tells this cluster from others that use the same store.
 	cluster  string
 	policies bool
+	// again has a VectorCollection looked at once more, at once.
+	again func(context.Context, *v1alpha1.VectorCollection)
 }
 
 // Connect returns a client that is used for one reconcile.
@@ -296,6 +299,11 @@ func (e *external) Create(ctx context.Context, mg *v1alpha1.VectorCollection) (m
 	}
 
 	e.tell(mg, s)
+
+	// After failures its next turn may be a minute away, and agents wait for it.
+	if mg.GetCondition(xpv2.TypeSynced).Status == corev1.ConditionFalse {
+		e.again(ctx, mg)
+	}
 
 	return managed.ExternalCreation{AdditionalDetails: managed.AdditionalDetails{"did": s.message}}, nil
 }

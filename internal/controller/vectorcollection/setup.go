@@ -77,6 +77,12 @@ func Setup(mgr ctrl.Manager, o controller.Options, b Backends, m *Metrics, extra
 		log:      log,
 		cluster:  cluster,
 		policies: o.Features.Enabled(feature.EnableBetaManagementPolicies),
+		again: func(ctx context.Context, mg *v1alpha1.VectorCollection) {
+			select {
+			case <-ctx.Done():
+			case woken <- cevent.GenericEvent{Object: mg.DeepCopy()}:
+			}
+		},
 	}
 
 	r := newReconciler(mgr, c, append(reconcilerOptions(o), append([]managed.ReconcilerOption{managed.WithLogger(log)}, extra...)...))

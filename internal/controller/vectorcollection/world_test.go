@@ -123,6 +123,7 @@ func (w *world) start() {
 	w.clients = newClients(w.kube, Backends{v1alpha1.StoreQdrant: b}, NewMetrics(), func(context.Context, configKey) {})
 
 	c := &connector{
+		again:   func(context.Context, *v1alpha1.VectorCollection) {},
 		clients: w.clients, kube: w.kube, secrets: w.kube, pods: w.kube, record: w, log: logging.NewNopLogger(), cluster: "cluster", policies: true,
 		usage: resource.NewProviderConfigUsageTracker(w.kube, &v1alpha1.ProviderConfigUsage{}),
 	}

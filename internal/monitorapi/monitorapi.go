@@ -36,6 +36,8 @@ const (
 	Port = 9797
 	// ProxyPort of the model proxy, on loopback only.
 	ProxyPort = 9798
+	// InboundPort of the inbound proxy, on all the pod's addresses: it stands before the agent's own port.
+	InboundPort = 9799
 	// ProxyURL is the base URL that the agent's client library is given.
 	ProxyURL = "http://127.0.0.1:9798"
 )
@@ -58,6 +60,33 @@ const (
 	PodinfoLabels      = "labels"
 	// ModelKeyFile holds the model server's API key, where there is one.
 	ModelKeyFile = "/var/run/southwest.ai/model/key"
+	// PushTokenFile holds the bearer token of remote write, and PushCAFile the certificates it trusts, where there are any.
+	PushTokenFile = "/var/run/southwest.ai/push/token"
+	PushCAFile    = "/var/run/southwest.ai/push/ca.crt"
+)
+
+// How a worker's tokens are counted.
+const (
+	// MeteringProxy counts them at the model proxy.
+	MeteringProxy = "proxy"
+	// MeteringOff starts no model proxy: a gateway of the platform's counts.
+	MeteringOff = "off"
+)
+
+// Where a worker's load is read.
+const (
+	SourceNone       = "none"
+	SourceA2A        = "a2a"
+	SourcePrometheus = "prometheus"
+	SourceLangGraph  = "langgraph"
+	SourceHTTP       = "http"
+	SourceInbound    = "inbound"
+)
+
+// What the inbound proxy passes on.
+const (
+	InboundHTTP = "http"
+	InboundA2A  = "a2a"
 )
 
 // The environment the function gives the monitor.
@@ -69,4 +98,39 @@ const (
 	EnvStateDir      = "MONITOR_STATE_DIR"
 	EnvModelEndpoint = "MONITOR_MODEL_ENDPOINT"
 	EnvModelProtocol = "MONITOR_MODEL_PROTOCOL"
+
+	// EnvMetering is MeteringProxy or MeteringOff. MeteringProxy where it is not set.
+	EnvMetering = "MONITOR_METERING"
+	// EnvAskForUsage is "false" for a model server that is not to be asked for a stream's usage.
+	EnvAskForUsage = "MONITOR_ASK_FOR_USAGE"
+	// EnvOTelNames is "true" where the model's figures are told by OpenTelemetry's names, too.
+	EnvOTelNames = "MONITOR_OTEL_NAMES"
+
+	// EnvTasksSource is one of the Source constants. SourceNone where it is not set.
+	EnvTasksSource = "MONITOR_TASKS_SOURCE"
+	// EnvTasksURL is what the source reads, on loopback: a page of metrics, a JSON document, an A2A server's base URL.
+	EnvTasksURL = "MONITOR_TASKS_URL"
+	// What each figure is in that document: for SourcePrometheus a metric, such as sum:jobs{state="waiting"} or max:jobs, and
+	// for SourceHTTP a JSON pointer, such as /queue/length. A figure without one is not told. Queue depth is required.
+	EnvTasksQueueDepth      = "MONITOR_TASKS_QUEUE_DEPTH"
+	EnvTasksInFlight        = "MONITOR_TASKS_IN_FLIGHT"
+	EnvTasksWaitingForInput = "MONITOR_TASKS_WAITING_FOR_INPUT"
+	EnvTasksSessions        = "MONITOR_TASKS_SESSIONS"
+
+	// EnvInboundUpstream is the agent's own address behind the inbound proxy, such as http://127.0.0.1:8080. Without it there
+	// is no inbound proxy.
+	EnvInboundUpstream = "MONITOR_INBOUND_UPSTREAM"
+	// EnvInboundProtocol is InboundHTTP or InboundA2A: how a new task is told from others and how it is refused.
+	EnvInboundProtocol = "MONITOR_INBOUND_PROTOCOL"
+
+	// EnvDrainTimeout is how long a drain waits for tasks in flight, as a Go duration.
+	EnvDrainTimeout = "MONITOR_DRAIN_TIMEOUT"
+	// EnvDrainHookURL is the agent's own hook, on loopback, and EnvDrainHookTimeout its deadline.
+	EnvDrainHookURL     = "MONITOR_DRAIN_HOOK_URL"
+	EnvDrainHookTimeout = "MONITOR_DRAIN_HOOK_TIMEOUT"
+
+	// EnvPushURL is where the figures are pushed by remote write; nowhere where it is not set.
+	EnvPushURL = "MONITOR_PUSH_URL"
+	// EnvPushHeaders are further headers of a push, such as X-Scope-OrgID=team-a, separated by commas. They are no secrets.
+	EnvPushHeaders = "MONITOR_PUSH_HEADERS"
 )

@@ -39,15 +39,51 @@ type Status struct {
 	Ready  bool   `json:"ready"`
 	Reason string `json:"reason,omitempty"`
 
-	Tasks     Tasks     `json:"tasks"`
+	Tasks Tasks `json:"tasks"`
+	// Tokens are what the model server billed since StartedAt; absent where nothing is counted in the pod.
+	Tokens *Tokens `json:"tokens,omitempty"`
+	// Budget is the worker's share of its pool's token budget; absent where there is none.
+	Budget *Budget `json:"budget,omitempty"`
+
 	StartedAt time.Time `json:"startedAt"`
 }
 
-// Tasks are what is known of a worker's tasks. While Known is false the figures are absent, which is not zero.
+// Tasks are what is known of a worker's tasks. While Known is false the figures are absent, which is not zero. While it is
+// true, a figure that the worker's source does not tell is absent.
 type Tasks struct {
 	Known bool `json:"known"`
-	// UnknownSince is when the monitor last stopped knowing.
+	// UnknownSince is when the monitor last stopped knowing, and Reason why.
 	UnknownSince *time.Time `json:"unknownSince,omitempty"`
+	Reason       string     `json:"reason,omitempty"`
+
+	// QueueDepth is the number of unfinished tasks: waiting for the agent, and in flight.
+	QueueDepth *int64 `json:"queueDepth,omitempty"`
+	// InFlight is the number of tasks the agent works on.
+	InFlight *int64 `json:"inFlight,omitempty"`
+	// WaitingForInput is the number of tasks that wait for somebody else than the agent. They are not in QueueDepth.
+	WaitingForInput *int64 `json:"waitingForInput,omitempty"`
+	// Sessions is the number of conversations that are open.
+	Sessions *int64 `json:"sessions,omitempty"`
+}
+
+// Tokens are what a model server billed. Cached is a part of Input, and Reasoning of Output.
+type Tokens struct {
+	Input     int64 `json:"input"`
+	Output    int64 `json:"output"`
+	Cached    int64 `json:"cached"`
+	Reasoning int64 `json:"reasoning"`
+	// Requests is the number of requests to the model server; Missing that of answers whose usage never came.
+	Requests int64 `json:"requests"`
+	Missing  int64 `json:"missing"`
+}
+
+// A Budget is a worker's share of its pool's token budget.
+type Budget struct {
+	// TokensPerMinute is the share.
+	TokensPerMinute int64 `json:"tokensPerMinute"`
+	// Waiting is the number of requests that wait for it now, and HeldBack that of all that ever had to.
+	Waiting  int64 `json:"waiting"`
+	HeldBack int64 `json:"heldBack"`
 }
 
 // The names of the monitor's own metrics. None has a label for a slot, a session or a task.

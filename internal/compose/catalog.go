@@ -61,10 +61,10 @@ func (c *Catalog) model(name string) (*v1beta1.Model, error) {
 	return nil, refuse(v1alpha1.ReasonUnknownModel, "model %q is not in the platform's catalog, which has %s: choose one of these, ask the platform team to add it, or set spec.modelEndpoint", name, known(c.models))
 }
 
-func known[T any](m map[string]T) string {
+func known[K ~string, T any](m map[K]T) string {
 	names := make([]string, 0, len(m))
 	for n := range m {
-		names = append(names, n)
+		names = append(names, string(n))
 	}
 
 	slices.Sort(names)
@@ -154,6 +154,16 @@ func defaultCatalog(c *v1beta1.Catalog) {
 			r.RunAsUser = new(int64(defaultUser))
 		}
 
+		if r.Inbound != nil && r.Inbound.Protocol == "" {
+			r.Inbound.Protocol = v1beta1.InboundHTTP
+		}
+
+		defaultTasks(r.Tasks)
+
+		if d := r.Drain; d != nil && d.Hook != nil && d.Hook.TimeoutSeconds == nil {
+			d.Hook.TimeoutSeconds = new(int64(defaultHookSeconds))
+		}
+
 		for j := range r.Ports {
 			if r.Ports[j].ServicePort == 0 {
 				r.Ports[j].ServicePort = r.Ports[j].ContainerPort
@@ -171,6 +181,16 @@ func defaultCatalog(c *v1beta1.Catalog) {
 		if m.Model == "" {
 			m.Model = m.Name
 		}
+
+		if m.Metering == "" {
+			m.Metering = v1beta1.MeteringProxy
+		}
+	}
+}
+
+func defaultTasks(t *v1beta1.Tasks) {
+	if t != nil && t.Path == "" && (t.Source == v1beta1.TasksPrometheus || t.Source == v1beta1.TasksLangGraph) {
+		t.Path = "/metrics"
 	}
 }
 

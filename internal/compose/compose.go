@@ -7,6 +7,7 @@ import (
 
 	"github.com/southwest-ai/agent-operator/apis/input/v1beta1"
 	"github.com/southwest-ai/agent-operator/apis/v1alpha1"
+	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
 // The names of the composed resources within a composite.
@@ -17,6 +18,7 @@ const (
 	resourceVectorCollection = "vectorcollection"
 	resourceCheckpoint       = "checkpoint"
 	resourceAgentScaler      = "agentscaler"
+	resourcePodMonitor       = "podmonitor"
 )
 
 // A Resource is a composed resource and whether it is ready.
@@ -53,6 +55,29 @@ type model struct {
 	// The Secret with the key, or nil. A key is never sent to an endpoint that the claim chose: whoever may write a claim
 	// could otherwise read it there.
 	secretName, secretKey string
+	// Whether agents speak to a gateway that counts, without a proxy of ours between; and whether the proxy asks for no usage.
+	gateway, neverAsks bool
+}
+
+// keyForMonitor says whether the monitor puts a key on requests.
+func (m model) keyForMonitor() bool { return m.secretName != "" && !m.gateway }
+
+// agentURL is the base URL of the agent's client library.
+func (m model) agentURL() string {
+	if m.gateway {
+		return m.endpoint
+	}
+
+	return monitorapi.ProxyURL
+}
+
+// agentKey is the agent's variable for the key: a placeholder that the monitor replaces, or what the gateway knows it by.
+func (m model) agentKey(name string) object {
+	if !m.gateway || m.secretName == "" {
+		return envVar(name, placeholderKey)
+	}
+
+	return object{"name": name, "valueFrom": object{"secretKeyRef": object{"name": m.secretName, "key": m.secretKey}}}
 }
 
 // Compose returns what a claim becomes under a catalog, given what was observed. It is pure: the same arguments give the
@@ -89,6 +114,10 @@ func Compose(xr *structpb.Struct, cat *Catalog, observed map[string]*structpb.St
 		out[resourceService] = Resource{Object: p.service(), Ready: true}
 	}
 
+	if m := p.cat.monitor.Metrics; m != nil && m.PodMonitor {
+		out[resourcePodMonitor] = Resource{Object: p.podMonitor(), Ready: true}
+	}
+
 	// An agent must not start before its memory was there once. What is withdrawn from a desired state is deleted, so a
 	// Deployment that exists stays, whatever its memory does later.
 	if o.deployment.exists || status.memoryWasReady {
@@ -107,6 +136,10 @@ func newPool(c Claim, cat *Catalog) (*pool, error) {
 	m, err := resolveModel(c.Spec, cat)
 	if err != nil {
 		return nil, err
+	}
+
+	if c.Spec.TokenBudget != nil && m.gateway {
+		return nil, refuse(v1alpha1.ReasonUnsupported, "spec.tokenBudget cannot be kept for model %q, whose tokens a gateway counts: remove it, and have the platform team set the limit at the gateway", c.Spec.ModelRef)
 	}
 
 	if most := r.MaxReplicas; most != nil {
@@ -134,7 +167,10 @@ func resolveModel(s v1alpha1.AIDispatcherSpec, cat *Catalog) (model, error) {
 			return model{}, err
 		}
 
-		out := model{endpoint: m.Endpoint, name: m.Model, protocol: m.Protocol}
+		out := model{
+			endpoint: m.Endpoint, name: m.Model, protocol: m.Protocol,
+			gateway: m.Metering == v1beta1.MeteringGateway, neverAsks: m.AskForUsage != nil && !*m.AskForUsage,
+		}
 		if m.SecretRef != nil {
 			out.secretName, out.secretKey = m.SecretRef.Name, m.SecretRef.Key
 		}

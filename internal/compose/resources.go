@@ -39,7 +39,7 @@ func (p *pool) service() *structpb.Struct {
 	ports := make(list, 0, len(p.role.Ports))
 
 	for _, port := range p.role.Ports {
-		sp := object{"name": port.Name, "port": port.ServicePort, "targetPort": port.Name, "protocol": "TCP"}
+		sp := object{"name": port.Name, "port": port.ServicePort, "targetPort": p.role.targetPort(port), "protocol": "TCP"}
 		if port.AppProtocol != nil {
 			sp["appProtocol"] = *port.AppProtocol
 		}

@@ -23,12 +23,15 @@ var reservedEnv = []string{
 }
 
 // The directories of a worker that are taken, so that no state can lie there.
-var reservedPaths = []string{"/", "/tmp", "/etc", monitorapi.PodinfoDir, memoryDir, "/proc", "/sys", "/dev"}
+var reservedPaths = []string{
+	"/", "/tmp", "/etc", monitorapi.PodinfoDir, memoryDir, path.Dir(monitorapi.ModelKeyFile), path.Dir(monitorapi.PushTokenFile), "/proc", "/sys", "/dev",
+}
 
 // validateCatalog returns everything that is wrong with a catalog, each with the field it stands in.
 func validateCatalog(c *v1beta1.Catalog) []string {
 	p := &problems{}
 	p.image("monitor.image", c.Monitor.Image)
+	validateMetrics(p, c.Monitor.Metrics)
 
 	if len(c.Roles) == 0 {
 		p.add("roles", "is empty: add a role that claims can name")
@@ -89,6 +92,7 @@ func validateRole(p *problems, at string, r *v1beta1.Role) {
 
 	validatePorts(p, at, r.Ports)
 	validateMemory(p, at+".memory", r.Memory)
+	validateMonitoring(p, at, r)
 }
 
 func validatePorts(p *problems, at string, ports []v1beta1.Port) {
@@ -107,11 +111,11 @@ func validatePorts(p *problems, at string, ports []v1beta1.Port) {
 			}
 		}
 
-		if port.ContainerPort == monitorapi.Port || port.ContainerPort == monitorapi.ProxyPort {
+		if slices.Contains(monitorPortNumbers, port.ContainerPort) {
 			p.add(here+".containerPort", "%d is the monitor's own: choose another", port.ContainerPort)
 		}
 
-		if port.Name == monitorPortName || names[port.Name] {
+		if port.Name == monitorPortName || port.Name == inboundPortName || names[port.Name] {
 			p.add(here+".name", "%q is taken: choose another", port.Name)
 		}
 
@@ -132,15 +136,8 @@ func validateModel(p *problems, at string, m *v1beta1.Model) {
 		p.add(at+".protocol", "%q is not a protocol: choose %s or %s", m.Protocol, v1beta1.ProtocolOpenAI, v1beta1.ProtocolAnthropic)
 	}
 
-	if s := m.SecretRef; s != nil {
-		if msgs := validation.IsDNS1123Subdomain(s.Name); len(msgs) > 0 {
-			p.add(at+".secretRef.name", "%q cannot name a Secret: %s", s.Name, strings.Join(msgs, ", "))
-		}
-
-		if msgs := validation.IsConfigMapKey(s.Key); len(msgs) > 0 {
-			p.add(at+".secretRef.key", "%q cannot be a Secret's key: %s", s.Key, strings.Join(msgs, ", "))
-		}
-	}
+	validateSecretKey(p, at+".secretRef", m.SecretRef)
+	validateMetering(p, at, m)
 }
 
 // problems collects all that is wrong, so that a catalog is mended in one go.

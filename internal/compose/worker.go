@@ -67,7 +67,8 @@ var (
 	// The kubelet asks the monitor, which answers once the worker has drained; only then is the agent told to end.
 	lifecycle = asValue(object{"preStop": object{"httpGet": object{"path": monitorapi.PathDrained, "port": monitorapi.Port, "scheme": "HTTP"}}})
 
-	monitorPorts = asValue(list{object{"name": monitorPortName, "containerPort": monitorapi.Port, "protocol": "TCP"}})
+	monitorPort  = asValue(object{"name": monitorPortName, "containerPort": monitorapi.Port, "protocol": "TCP"})
+	monitorPorts = asValue(list{monitorPort})
 
 	defaultMonitorResources = asValue(object{
 		"requests": object{"cpu": "10m", "memory": "32Mi"},
@@ -99,7 +100,7 @@ func (p *pool) deployment() *structpb.Struct {
 			"progressDeadlineSeconds": progressDeadlineSeconds,
 			"revisionHistoryLimit":    revisionHistoryLimit,
 			"template": object{
-				"metadata": object{"labels": p.workerLabels()},
+				"metadata": object{"labels": p.workerLabels(), "annotations": p.workerAnnotations()},
 				"spec":     p.podSpec(),
 			},
 		},
@@ -148,6 +149,10 @@ func (p *pool) initContainers() list {
 	// A native sidecar: it is there before the agent starts and until after the agent has ended.
 	monitor["restartPolicy"] = "Always"
 	monitor["ports"] = monitorPorts
+	if p.role.Inbound != nil {
+		monitor["ports"] = list{monitorPort, inboundPort}
+	}
+
 	monitor["startupProbe"] = startupProbe
 	monitor["readinessProbe"] = readinessProbe
 	monitor["livenessProbe"] = livenessProbe
@@ -174,13 +179,14 @@ func (p *pool) monitorContainer(name, command string) object {
 	}
 
 	if command == "run" {
-		env = append(env,
-			envVar(monitorapi.EnvModelEndpoint, p.model.endpoint),
-			envVar(monitorapi.EnvModelProtocol, string(p.model.protocol)))
-		env = append(env, p.memoryPlaceEnv()...)
+		env = slices.Concat(env, p.monitoringEnv(), p.memoryPlaceEnv())
 
-		if p.model.secretName != "" {
+		if p.model.keyForMonitor() {
 			mounts = append(mounts, object{"name": volumeModelKey, "mountPath": path.Dir(monitorapi.ModelKeyFile), "readOnly": true})
+		}
+
+		if p.pushVolume() != nil {
+			mounts = append(mounts, object{"name": volumePush, "mountPath": path.Dir(monitorapi.PushTokenFile), "readOnly": true})
 		}
 	}
 
@@ -250,7 +256,7 @@ func (p *pool) agentEnv() list {
 		base, key, name = envAnthropicBaseURL, envAnthropicKey, envAnthropicModel
 	}
 
-	env := list{envVar(base, monitorapi.ProxyURL), envVar(key, placeholderKey)}
+	env := list{envVar(base, p.model.agentURL()), p.model.agentKey(key)}
 
 	if p.model.name != "" {
 		env = append(env, envVar(name, p.model.name))
@@ -270,11 +276,15 @@ func (p *pool) volumes() list {
 		vols = append(vols, p.stateVolume())
 	}
 
-	if p.model.secretName != "" {
+	if p.model.keyForMonitor() {
 		vols = append(vols, object{"name": volumeModelKey, "secret": object{
 			"secretName": p.model.secretName,
 			"items":      list{object{"key": p.model.secretKey, "path": path.Base(monitorapi.ModelKeyFile)}},
 		}})
+	}
+
+	if v := p.pushVolume(); v != nil {
+		vols = append(vols, v)
 	}
 
 	if p.wired {

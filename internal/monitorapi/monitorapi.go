@@ -125,6 +125,9 @@ const (
 
 	// EnvDrainTimeout is how long a drain waits for tasks in flight, as a Go duration.
 	EnvDrainTimeout = "MONITOR_DRAIN_TIMEOUT"
+	// EnvStopTimeout is how long the agent's preStop hook waits at most, as a Go duration: less than the pod's grace period,
+	// of which the agent needs the rest to end.
+	EnvStopTimeout = "MONITOR_STOP_TIMEOUT"
 	// EnvDrainHookURL is the agent's own hook, on loopback, and EnvDrainHookTimeout its deadline.
 	EnvDrainHookURL     = "MONITOR_DRAIN_HOOK_URL"
 	EnvDrainHookTimeout = "MONITOR_DRAIN_HOOK_TIMEOUT"

@@ -47,6 +47,10 @@ type Monitor struct {
 	// Resources of the monitor. 10m of CPU and 32Mi of memory are requested, and memory is limited to 128Mi, where it is empty.
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// Metrics say how the figures of the workers get out.
+	// +optional
+	Metrics *Metrics `json:"metrics,omitempty"`
 }
 
 // A Role says what the agents of a pool run.
@@ -96,6 +100,18 @@ type Role struct {
 	// LivenessProbe of the agent.
 	// +optional
 	LivenessProbe *corev1.Probe `json:"livenessProbe,omitempty"`
+
+	// Tasks say where the monitor reads what the agent has to do. Without them it does not know, and says so.
+	// +optional
+	Tasks *Tasks `json:"tasks,omitempty"`
+
+	// Inbound puts a proxy before a port of the agent, which refuses new tasks while the worker drains.
+	// +optional
+	Inbound *Inbound `json:"inbound,omitempty"`
+
+	// Drain says how a worker is taken out of service.
+	// +optional
+	Drain *Drain `json:"drain,omitempty"`
 
 	// Stateless agents have no slots and no state directory: any of them can be replaced by any other.
 	// +optional
@@ -218,4 +234,14 @@ type Model struct {
 	// monitor reads it: agents carry no key.
 	// +optional
 	SecretRef *corev1.SecretKeySelector `json:"secretRef,omitempty"`
+
+	// Metering is who counts this model's tokens. Proxy where it is empty. With Gateway the endpoint is the gateway, and the
+	// agents themselves get the key of the Secret.
+	// +optional
+	Metering Metering `json:"metering,omitempty"`
+
+	// AskForUsage lets the monitor ask for the usage of a stream where an agent did not. True where it is empty; false for a
+	// model server that does not bear the question, whose streams then count as missing.
+	// +optional
+	AskForUsage *bool `json:"askForUsage,omitempty"`
 }

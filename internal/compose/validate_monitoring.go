@@ -1,0 +1,178 @@
+package compose
+
+import (
+	"net/textproto"
+	"regexp"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/southwest-ai/agent-operator/apis/input/v1beta1"
+	"github.com/southwest-ai/agent-operator/internal/monitorapi"
+)
+
+var (
+	// A metric as the monitor reads it: how its series are put together, its name, and labels they must have.
+	metricFigure = regexp.MustCompile(`^((sum|max):)?[a-zA-Z_:][a-zA-Z0-9_:]*(\{[^{}]*\})?$`)
+	// A JSON pointer, RFC 6901.
+	jsonFigure = regexp.MustCompile(`^(/([^/~]|~[01])*)+$`)
+	headerName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+)
+
+func validateMonitoring(p *problems, at string, r *v1beta1.Role) {
+	if t := r.Tasks; t != nil {
+		validateTasks(p, at+".tasks", r)
+	}
+
+	if in := r.Inbound; in != nil {
+		if _, ok := inboundProtocols[in.Protocol]; !ok {
+			p.add(at+".inbound.protocol", "%q is not a protocol: choose %s or %s", in.Protocol, v1beta1.InboundHTTP, v1beta1.InboundA2A)
+		}
+
+		if !slices.ContainsFunc(r.Ports, func(port v1beta1.Port) bool { return in.Port == 0 || in.Port == port.ContainerPort }) {
+			p.add(at+".inbound.port", "%d is none of the role's ports: the proxy stands before one of them, so that the Service can lead to it", in.Port)
+		}
+	}
+
+	if d := r.Drain; d != nil {
+		validateDrain(p, at+".drain", r)
+	}
+}
+
+func validateTasks(p *problems, at string, r *v1beta1.Role) {
+	t := r.Tasks
+	figures := map[string]string{"queueDepth": t.QueueDepth, "inFlight": t.InFlight, "waitingForInput": t.WaitingForInput, "sessions": t.Sessions}
+
+	var form *regexp.Regexp
+
+	switch t.Source {
+	case v1beta1.TasksPrometheus:
+		form = metricFigure
+	case v1beta1.TasksHTTP:
+		form = jsonFigure
+
+		if t.Path == "" {
+			p.add(at+".path", "is empty: say which document of the agent has the figures")
+		}
+	case v1beta1.TasksInbound:
+		if r.Inbound == nil {
+			p.add(at+".source", "%s counts at the inbound proxy, and the role has none: set inbound", t.Source)
+		}
+	case v1beta1.TasksA2A, v1beta1.TasksLangGraph:
+	default:
+		p.add(at+".source", "%q is not a source: choose %s", t.Source, known(taskSources))
+
+		return
+	}
+
+	if t.Source != v1beta1.TasksInbound {
+		validateAgentPort(p, at, r, t.Port)
+		validatePath(p, at, t.Path)
+	}
+
+	if form != nil && t.QueueDepth == "" {
+		p.add(at+".queueDepth", "is empty: say where the number of unfinished tasks is")
+	}
+
+	for name, f := range figures {
+		switch {
+		case f == "":
+		case form == nil:
+			p.add(at+"."+name, "is not for %s, which knows where its figures are: remove it", t.Source)
+		case !form.MatchString(f):
+			p.add(at+"."+name, `%q is not what %s reads: write a metric such as sum:jobs{state="waiting"} for Prometheus, or a JSON pointer such as /queue/length for HTTP`, f, t.Source)
+		}
+	}
+}
+
+func validateDrain(p *problems, at string, r *v1beta1.Role) {
+	if t := r.Drain.TimeoutSeconds; t != nil && *t < 1 {
+		p.add(at+".timeoutSeconds", "is %d and must be at least 1", *t)
+	}
+
+	h := r.Drain.Hook
+	if h == nil {
+		return
+	}
+
+	if h.Path == "" {
+		p.add(at+".hook.path", "is empty: say what to POST to")
+	}
+
+	if *h.TimeoutSeconds < 1 {
+		p.add(at+".hook.timeoutSeconds", "is %d and must be at least 1", *h.TimeoutSeconds)
+	}
+
+	validateAgentPort(p, at+".hook", r, h.Port)
+	validatePath(p, at+".hook", h.Path)
+}
+
+func validateAgentPort(p *problems, at string, r *v1beta1.Role, port int32) {
+	switch {
+	case port == 0 && len(r.Ports) == 0:
+		p.add(at+".port", "is empty, and the role has no ports: say which port of the agent is asked")
+	case port != 0 && len(validation.IsValidPortNum(int(port))) > 0:
+		p.add(at+".port", "is %d and must be 1 to 65535", port)
+	case slices.Contains(monitorPortNumbers, port):
+		p.add(at+".port", "%d is the monitor's own: name one of the agent's", port)
+	}
+}
+
+func validatePath(p *problems, at, path string) {
+	if path != "" && (!strings.HasPrefix(path, "/") || strings.ContainsAny(path, " \t\r\n#")) {
+		p.add(at+".path", "%q must begin with / and hold no spaces", path)
+	}
+}
+
+func validateMetrics(p *problems, m *v1beta1.Metrics) {
+	if m == nil || m.Push == nil {
+		return
+	}
+
+	const at = "monitor.metrics.push"
+	if err := checkURL(m.Push.URL); err != nil {
+		p.add(at+".url", "%s", err)
+	}
+
+	validateSecretKey(p, at+".tokenSecretRef", m.Push.TokenSecretRef)
+	validateSecretKey(p, at+".caSecretRef", m.Push.CASecretRef)
+
+	for name, value := range m.Push.Headers {
+		if !headerName.MatchString(name) || strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c > '~' || c == ',' }) {
+			p.add(at+".headers", "%q: %q cannot be sent: a name is letters, digits and dashes, a value printable ASCII without commas", name, value)
+		}
+
+		if slices.Contains([]string{"Authorization", "Host", "Content-Type", "Content-Encoding", "Content-Length"}, textproto.CanonicalMIMEHeaderKey(name)) {
+			p.add(at+".headers", "%s is set by the monitor, a token by tokenSecretRef: remove it", name)
+		}
+	}
+}
+
+func validateSecretKey(p *problems, at string, s *corev1.SecretKeySelector) {
+	if s == nil {
+		return
+	}
+
+	if msgs := validation.IsDNS1123Subdomain(s.Name); len(msgs) > 0 {
+		p.add(at+".name", "%q cannot name a Secret: %s", s.Name, strings.Join(msgs, ", "))
+	}
+
+	if msgs := validation.IsConfigMapKey(s.Key); len(msgs) > 0 {
+		p.add(at+".key", "%q cannot be a Secret's key: %s", s.Key, strings.Join(msgs, ", "))
+	}
+}
+
+// monitorPortNumbers are taken in every worker.
+var monitorPortNumbers = []int32{monitorapi.Port, monitorapi.ProxyPort, monitorapi.InboundPort}
+
+func validateMetering(p *problems, at string, m *v1beta1.Model) {
+	if m.Metering != v1beta1.MeteringProxy && m.Metering != v1beta1.MeteringGateway {
+		p.add(at+".metering", "%q is not a way to count: choose %s or %s", m.Metering, v1beta1.MeteringProxy, v1beta1.MeteringGateway)
+	}
+
+	if m.AskForUsage != nil && m.Metering == v1beta1.MeteringGateway {
+		p.add(at+".askForUsage", "is for the monitor's own proxy, and %s has none: remove it", m.Metering)
+	}
+}

@@ -51,9 +51,12 @@ type runCmd struct {
 	Listen        string        `default:":9797"          help:"Address of status, metrics and health."`
 	ProxyListen   string        `default:"127.0.0.1:9798" help:"Address of the model proxy. Keep it on loopback: who reaches it uses the platform's key."`
 	PodinfoDir    string        `default:"${podinfo}"     help:"Directory of the downward API volume."`
-	ModelEndpoint string        `env:"MONITOR_MODEL_ENDPOINT" required:"" help:"Base URL of the model server."`
+	ModelEndpoint string        `env:"MONITOR_MODEL_ENDPOINT" help:"Base URL of the model server. Required but with --metering=off."`
 	ModelProtocol string        `env:"MONITOR_MODEL_PROTOCOL" default:"OpenAI" enum:"OpenAI,Anthropic" help:"How the key is sent: OpenAI or Anthropic."`
 	ModelKeyFile  string        `default:"${keyfile}"     help:"File with the model server's key. Without it requests go as they came."`
+	Metering      string        `default:"proxy" enum:"proxy,off" help:"How tokens are counted: at the model proxy, or not at all, without one."`
+	AskForUsage   bool          `default:"true" negatable:"" help:"Ask the model server for the usage of streams."`
+	OTelNames     bool          `name:"otel-names" env:"MONITOR_OTEL_NAMES" help:"Tell the model's figures by OpenTelemetry's names, too."`
 	DrainGrace    time.Duration `default:"2s"             help:"Time that new requests get to go elsewhere when the worker drains: the readiness probe's period of 1 s, and as much for the endpoints to follow."`
 	DrainTimeout  time.Duration `default:"24h"            help:"Longest time to answer whether the worker has drained. The pod's grace period bounds it too."`
 	DrainLapse    time.Duration `default:"1m"             help:"Time after which a worker serves again whose agent was restarted, and not deleted."`
@@ -70,6 +73,7 @@ func (c *runCmd) Run(ctx context.Context, log *slog.Logger) error {
 		Identity: monitorapi.Status{Namespace: c.Namespace, Dispatcher: c.Dispatcher, Role: c.Role, Pod: c.Pod},
 		Listen:   c.Listen, ProxyListen: c.ProxyListen, PodinfoDir: c.PodinfoDir,
 		ModelEndpoint: c.ModelEndpoint, ModelProtocol: c.ModelProtocol, ModelKeyFile: c.ModelKeyFile,
+		Metering: c.Metering, AskForUsage: c.AskForUsage, OTelNames: c.OTelNames,
 		DrainGrace: c.DrainGrace, DrainTimeout: c.DrainTimeout, DrainLapse: c.DrainLapse,
 	}, log)
 }

@@ -4,20 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
-	"unicode"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/southwest-ai/agent-operator/internal/monitor/meter"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
@@ -34,44 +33,158 @@ const (
 	firstByteTimeout = 10 * time.Minute
 )
 
-// A Proxy stands between the agent and its model: what the agent asks for goes to the endpoint, with the key of the file
-// instead of what the agent sent, and what the model answers goes back byte by byte as it arrives.
-type Proxy struct {
-	http.Handler
+// copyBuffer is as much of an answer as is passed at once. Events are smaller, and each open stream has a buffer.
+const copyBuffer = 8 << 10
 
-	transport *http.Transport
+// An Admit is asked before a request is sent that will cost about so many tokens. It may wait, and it refuses with an
+// error: an OverBudget where the agent has to come back later. Settle is called once, whatever becomes of the request, with
+// the tokens to take off the budget for it.
+type Admit func(ctx context.Context, estimate int64) (settle func(used int64), err error)
+
+// An OverBudget is the error of an Admit that says when the request would fit. Its text is told to the agent: which budget,
+// and what to do.
+type OverBudget interface {
+	error
+	// Wait is the time until the request would fit.
+	Wait() time.Duration
 }
 
-// Close lets go of the connections to the model server that no request uses.
-func (p *Proxy) Close() { p.transport.CloseIdleConnections() }
+// ProxyConfig is what a proxy has to know.
+type ProxyConfig struct {
+	// Identity of the worker: namespace, dispatcher and role, which its figures are labelled with.
+	Identity monitorapi.Status
+	// Endpoint, Protocol and KeyFile say where the model is and how to get in. The key file may come and go.
+	Endpoint, Protocol, KeyFile string
+	// AskForUsage asks for the usage of streams that would not tell it.
+	AskForUsage bool
+	// OTelNames tells the figures by OpenTelemetry's names, too.
+	OTelNames bool
+	// Admit holds the requests to a budget. Nil where there is none.
+	Admit Admit
+}
 
-// NewProxy returns the proxy to an endpoint that speaks a protocol. The key file may come and go.
-func NewProxy(endpoint, protocol, keyFile string, reg prometheus.Registerer, log *slog.Logger) (*Proxy, error) {
-	target, err := url.Parse(endpoint)
+// A Proxy stands between the agent and its model: what the agent asks for goes to the endpoint, with the key of the file
+// instead of what the agent sent, and what the model answers goes back byte by byte as it arrives. Of the APIs that it
+// knows it counts the tokens that the model server says it billed.
+//
+// The passing itself is the standard library's: hop-by-hop headers, trailers, interim answers, upgrades, and answers that
+// break off, which must break off for the agent, too.
+type Proxy struct {
+	forward   http.Handler
+	transport *http.Transport
+	key       *keyFile
+	protocol  string
+	ask       bool
+	admit     Admit
+
+	metrics  *proxyMetrics
+	refusals *refusals
+	cost     costs
+	// held is how many bytes of requests are held back now.
+	held atomic.Int64
+}
+
+// NewProxy returns a proxy that tells its figures to a registry.
+func NewProxy(c ProxyConfig, reg prometheus.Registerer, log *slog.Logger) (*Proxy, error) {
+	target, err := url.Parse(c.Endpoint)
 	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
-		return nil, fmt.Errorf("cannot use %q as the model's endpoint: want a URL such as https://models.example.org/v1", endpoint)
+		return nil, fmt.Errorf("cannot use %q as the model's endpoint: want a URL such as https://models.example.org/v1", c.Endpoint)
 	}
 
-	if protocol != ProtocolOpenAI && protocol != ProtocolAnthropic {
-		return nil, fmt.Errorf("cannot speak %q to a model: want %s or %s", protocol, ProtocolOpenAI, ProtocolAnthropic)
+	if c.Protocol != ProtocolOpenAI && c.Protocol != ProtocolAnthropic {
+		return nil, fmt.Errorf("cannot speak %q to a model: want %s or %s", c.Protocol, ProtocolOpenAI, ProtocolAnthropic)
 	}
 
-	transport := newTransport()
-
-	return &Proxy{transport: transport, Handler: &httputil.ReverseProxy{
+	p := &Proxy{
+		transport: newTransport(), key: &keyFile{name: c.KeyFile}, protocol: c.Protocol, ask: c.AskForUsage, admit: c.Admit,
+		metrics: newProxyMetrics(reg, c.Identity, c.OTelNames), refusals: newRefusals(time.Now),
+	}
+	p.forward = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			// As it came: the package drops what it cannot parse, for handlers that read it. This one does not.
 			r.Out.URL.RawQuery = r.In.URL.RawQuery
 			r.SetURL(target)
 			r.Out.Host = target.Host
 		},
-		Transport:     &keyed{next: &timed{next: transport, metrics: newProxyMetrics(reg)}, file: keyFile, protocol: protocol},
-		FlushInterval: -1,
-		BufferPool:    &buffers{},
-		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		ErrorHandler:  upstreamError(target.Host, log),
-	}}, nil
+		// Streams, and answers of unknown length, are flushed at each read.
+		Transport:    roundTripper(p.send),
+		BufferPool:   &buffers{},
+		ErrorLog:     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorHandler: upstreamError(target.Host, log),
+	}
+
+	return p, nil
 }
+
+// Close lets go of the connections to the model server that no request uses.
+func (p *Proxy) Close() { p.transport.CloseIdleConnections() }
+
+// Tokens returns what the model server billed since the proxy began.
+func (p *Proxy) Tokens() monitorapi.Tokens { return p.metrics.tokens() }
+
+// ServeHTTP implements http.Handler.
+func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	api := meter.Detect(r.Method, r.URL.Path)
+	if api == meter.Uncounted {
+		p.metrics.request(outcomeUnmetered, meter.Other)
+		p.forward.ServeHTTP(rw, r)
+
+		return
+	}
+
+	c := &call{proxy: p, ctx: r.Context()}
+	defer c.release()
+
+	if err := c.read(api, r); err != nil {
+		p.metrics.request(outcomeAborted, meter.Other)
+		http.Error(rw, "the request broke off", http.StatusBadRequest)
+
+		return
+	}
+
+	if err := c.enter(); err != nil {
+		refuse(rw, api, err)
+
+		return
+	}
+
+	// Also where the agent or the model server goes away, which the package tells the server by a panic.
+	defer c.end()
+
+	p.forward.ServeHTTP(rw, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
+	c.passed = true
+}
+
+// send sends a request that the reverse proxy made, and that is therefore ours to change.
+func (p *Proxy) send(r *http.Request) (*http.Response, error) {
+	key, err := p.key.read()
+	if err != nil {
+		return nil, err
+	}
+
+	setKey(r.Header, p.protocol, key)
+	sendOnce(r.Header)
+
+	if c, ok := r.Context().Value(callKey{}).(*call); ok {
+		return c.send(r)
+	}
+
+	return p.roundTrip(r)
+}
+
+// roundTrip asks the model server, and counts what it answers.
+func (p *Proxy) roundTrip(r *http.Request) (*http.Response, error) {
+	start := time.Now()
+	rsp, err := p.transport.RoundTrip(r)
+	p.metrics.answered(rsp, time.Since(start))
+
+	return rsp, err
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+// RoundTrip implements http.RoundTripper.
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // buffers are used again: one for each answer would be most of what the proxy allocates.
 type buffers struct{ pool sync.Pool }
@@ -82,7 +195,7 @@ func (b *buffers) Get() []byte {
 		return *p
 	}
 
-	return make([]byte, 32<<10)
+	return make([]byte, copyBuffer)
 }
 
 // Put implements httputil.BufferPool.
@@ -102,56 +215,16 @@ func newTransport() *http.Transport {
 	}
 }
 
-// keyed sends the platform's key in the protocol's way, and nothing of what the agent took for one. Without a key file
-// requests go as they came.
-type keyed struct {
-	next           http.RoundTripper
-	file, protocol string
-}
-
-// RoundTrip implements http.RoundTripper.
-func (k *keyed) RoundTrip(r *http.Request) (*http.Response, error) {
-	// Read for each request: Secrets are rotated under running workers, and a read is nothing beside a model's answer.
-	key, err := readKey(k.file)
-	if err != nil {
-		return nil, err
+// sendOnce keeps the transport from sending a request again that the model server may have begun to work on. By itself it
+// sends a POST again only where nothing of it was written; but it takes these headers, by their usual spelling, for leave to
+// do more, and no model server is known that would not bill twice. Names on the wire have no case.
+func sendOnce(h http.Header) {
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if v, ok := h[name]; ok {
+			delete(h, name)
+			h[strings.ToLower(name)] = v
+		}
 	}
-
-	if key == "" {
-		return k.next.RoundTrip(r)
-	}
-
-	r = r.Clone(r.Context())
-	r.Header.Del("Authorization")
-	r.Header.Del("X-Api-Key")
-
-	if k.protocol == ProtocolAnthropic {
-		r.Header.Set("X-Api-Key", key)
-	} else {
-		r.Header.Set("Authorization", "Bearer "+key)
-	}
-
-	return k.next.RoundTrip(r)
-}
-
-// readKey returns the key in a file, or none where there is no file. A file without a key is a mistake that is told here,
-// because a model server would only say 401.
-func readKey(file string) (string, error) {
-	b, err := os.ReadFile(file)
-
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "", nil
-	case err != nil:
-		return "", fmt.Errorf("cannot read the model's key: %w", err)
-	}
-
-	key := strings.TrimSpace(string(b))
-	if key == "" || strings.ContainsFunc(key, unicode.IsControl) {
-		return "", errors.New("cannot use the model's key: the Secret's value is empty or not one line")
-	}
-
-	return key, nil
 }
 
 // upstreamError answers for a model that did not. It names the host, never a key, a path or a prompt.
@@ -170,47 +243,4 @@ func upstreamError(host string, log *slog.Logger) func(http.ResponseWriter, *htt
 			"message": fmt.Sprintf("the monitor got no answer from the model server %s: %s", host, err),
 		}})
 	}
-}
-
-type proxyMetrics struct {
-	requests  *prometheus.CounterVec
-	firstByte prometheus.Histogram
-}
-
-func newProxyMetrics(reg prometheus.Registerer) *proxyMetrics {
-	m := &proxyMetrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: monitorapi.MetricProxyRequests, Help: "Requests to the model server, by the class of its answer.",
-		}, []string{"code"}),
-		firstByte: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: monitorapi.MetricProxySeconds, Help: "Time until the model server began its answer.",
-			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
-		}),
-	}
-	reg.MustRegister(m.requests, m.firstByte)
-
-	return m
-}
-
-// timed counts what the model server answers.
-type timed struct {
-	next    http.RoundTripper
-	metrics *proxyMetrics
-}
-
-// RoundTrip implements http.RoundTripper.
-func (t *timed) RoundTrip(r *http.Request) (*http.Response, error) {
-	start := time.Now()
-
-	rsp, err := t.next.RoundTrip(r)
-	if err != nil {
-		t.metrics.requests.WithLabelValues("error").Inc()
-
-		return nil, err
-	}
-
-	t.metrics.requests.WithLabelValues(fmt.Sprintf("%dxx", rsp.StatusCode/100)).Inc()
-	t.metrics.firstByte.Observe(time.Since(start).Seconds())
-
-	return rsp, nil
 }

@@ -49,7 +49,7 @@ func startProxy(tb testing.TB, endpoint, protocol, keyFile string, log io.Writer
 
 	reg := prometheus.NewRegistry()
 
-	p, err := NewProxy(endpoint, protocol, keyFile, reg, slog.New(slog.NewJSONHandler(log, nil)))
+	p, err := NewProxy(ProxyConfig{Endpoint: endpoint, Protocol: protocol, KeyFile: keyFile, AskForUsage: true}, reg, slog.New(slog.NewJSONHandler(log, nil)))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -262,7 +262,7 @@ func TestNewProxyRefuses(t *testing.T) {
 		"NoProtocol": {"http://models", "openai"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := NewProxy(args[0], args[1], "", prometheus.NewRegistry(), slog.New(slog.DiscardHandler)); err == nil {
+			if _, err := NewProxy(ProxyConfig{Endpoint: args[0], Protocol: args[1]}, prometheus.NewRegistry(), slog.New(slog.DiscardHandler)); err == nil {
 				t.Errorf("NewProxy(%q, %q) succeeded", args[0], args[1])
 			}
 		})

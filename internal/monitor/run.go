@@ -29,6 +29,10 @@ type Config struct {
 	PodinfoDir string
 	// ModelEndpoint, ModelProtocol and ModelKeyFile say where the model is and how to get in.
 	ModelEndpoint, ModelProtocol, ModelKeyFile string
+	// Metering is monitorapi.MeteringProxy, or MeteringOff where there is to be no model proxy.
+	Metering string
+	// AskForUsage asks the model server for the usage of streams; OTelNames tells the figures by OpenTelemetry's names, too.
+	AskForUsage, OTelNames bool
 	// DrainGrace is the time that new requests get to go elsewhere. DrainTimeout bounds the wait for a drain. DrainLapse is
 	// the time after which a worker serves again whose agent was restarted.
 	DrainGrace, DrainTimeout, DrainLapse time.Duration
@@ -43,19 +47,32 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	w := NewWorker(c.Identity, c.DrainGrace, c.DrainLapse, time.Now)
 	register(reg, w)
 
-	proxy, err := NewProxy(c.ModelEndpoint, c.ModelProtocol, c.ModelKeyFile, reg, log)
+	addresses, handlers := []string{c.Listen}, []http.Handler{Handler(w, reg, c.DrainTimeout, log)}
+	where := ""
+
+	if c.Metering != monitorapi.MeteringOff {
+		proxy, err := NewProxy(ProxyConfig{
+			Identity: c.Identity, Endpoint: c.ModelEndpoint, Protocol: c.ModelProtocol, KeyFile: c.ModelKeyFile,
+			AskForUsage: c.AskForUsage, OTelNames: c.OTelNames,
+		}, reg, log)
+		if err != nil {
+			return err
+		}
+
+		defer proxy.Close()
+
+		addresses, handlers = append(addresses, c.ProxyListen), append(handlers, proxy)
+	}
+
+	lis, err := listen(ctx, addresses...)
 	if err != nil {
 		return err
 	}
 
-	defer proxy.Close()
-
-	lis, err := listen(ctx, c.Listen, c.ProxyListen)
-	if err != nil {
-		return err
+	if len(lis) > 1 {
+		where = lis[1].Addr().String()
 	}
 
-	handlers := []http.Handler{Handler(w, reg, c.DrainTimeout, log), proxy}
 	errs := make(chan error, len(lis))
 
 	var wg sync.WaitGroup
@@ -66,7 +83,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	}
 
 	wg.Go(func() { watch(ctx, c.PodinfoDir, w, log) })
-	log.Info("the monitor runs", "listen", lis[0].Addr().String(), "proxy", lis[1].Addr().String(),
+	log.Info("the monitor runs", "listen", lis[0].Addr().String(), "proxy", where,
 		"namespace", c.Identity.Namespace, "dispatcher", c.Identity.Dispatcher, "role", c.Identity.Role)
 
 	select {

@@ -3,12 +3,16 @@ package meter
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 )
 
 // longestModel bounds what is kept of a model's name, with its quotes. A longer one is nobody's.
 const longestModel = 256
 
-var requestPaths = []path{{"model", longestModel}, {"stream", 8}, {"stream_options", 8}, {"stream_options.include_usage", 8}}
+var requestPaths = []path{
+	{"model", longestModel}, {"stream", 8}, {"stream_options", 8}, {"stream_options.include_usage", 8},
+	{"max_tokens", 16}, {"max_completion_tokens", 16}, {"max_output_tokens", 16},
+}
 
 // A Request is what of a request's body decides how its usage comes.
 type Request struct {
@@ -17,6 +21,8 @@ type Request struct {
 	Model string
 	// Stream says whether the answer is to come in events.
 	Stream bool
+	// MaxOutput is the most tokens that the agent allows for one answer, or 0 where it does not say.
+	MaxOutput int64
 
 	options, include field
 }
@@ -28,6 +34,14 @@ func ReadRequest(api API, body []byte) Request {
 
 	r := Request{API: api, Model: text(p.get("model")), options: *p.get("stream_options"), include: *p.get("stream_options.include_usage")}
 	r.Stream = p.complete() && p.get("stream").is("true")
+
+	for _, name := range []string{"max_tokens", "max_completion_tokens", "max_output_tokens"} {
+		if f := p.get(name); f.found() && f.whole {
+			if n, err := strconv.ParseInt(string(f.raw), 10, 64); err == nil && n > 0 {
+				r.MaxOutput = n
+			}
+		}
+	}
 
 	return r
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -11,128 +9,102 @@ import (
 // chat answers in the OpenAI protocol.
 func chat(rw http.ResponseWriter, r *http.Request, req *request) {
 	text := req.reply()
-	in, out := req.usage(text)
-	usage := map[string]int{"prompt_tokens": in, "completion_tokens": out, "total_tokens": in + out}
-
-	if !req.Stream {
-		answer(rw, http.StatusOK, map[string]any{
-			"id": req.id("chatcmpl"), "object": "chat.completion", "created": time.Now().Unix(), "model": req.Model, "usage": usage,
-			"choices": []map[string]any{{"index": 0, "finish_reason": "stop", "message": map[string]string{"role": "assistant", "content": text}}},
-		})
-
-		return
-	}
-
-	chunk := func(choices []map[string]any) map[string]any {
-		c := map[string]any{"id": req.id("chatcmpl"), "object": "chat.completion.chunk", "created": time.Now().Unix(), "model": req.Model, "choices": choices}
-		if req.StreamOptions.IncludeUsage {
-			c["usage"] = nil
+	finish := func(whole bool, i int) map[string]any {
+		c := map[string]any{"index": i, "finish_reason": "stop"}
+		if whole {
+			c["message"] = map[string]string{"role": "assistant", "content": text}
+		} else {
+			c["delta"] = map[string]string{}
 		}
 
 		return c
 	}
-	s := newStream(rw, r, req.trouble)
-	s.send("", chunk([]map[string]any{{"index": 0, "delta": map[string]string{"role": "assistant", "content": ""}, "finish_reason": nil}}))
 
-	for _, w := range strings.SplitAfter(text, " ") {
-		s.send("", chunk([]map[string]any{{"index": 0, "delta": map[string]string{"content": w}, "finish_reason": nil}}))
+	if !req.Stream {
+		req.whole(rw, "chatcmpl", "chat.completion", func(i int) map[string]any { return finish(true, i) }, text)
+
+		return
 	}
 
-	s.send("", chunk([]map[string]any{{"index": 0, "delta": map[string]string{}, "finish_reason": "stop"}}))
+	delta := func(d map[string]string) func(int) map[string]any {
+		return func(i int) map[string]any { return map[string]any{"index": i, "delta": d, "finish_reason": nil} }
+	}
+	pieces := []func(int) map[string]any{delta(map[string]string{"role": "assistant", "content": ""})}
 
-	// Usage comes in one extra chunk without choices, and only where it was asked for.
-	if req.StreamOptions.IncludeUsage {
-		c := chunk([]map[string]any{})
-		c["usage"] = usage
+	for _, w := range strings.SplitAfter(text, " ") {
+		pieces = append(pieces, delta(map[string]string{"content": w}))
+	}
+
+	req.pieces(rw, r, "chatcmpl", "chat.completion.chunk", append(pieces, func(i int) map[string]any { return finish(false, i) }), text)
+}
+
+// completions answers in the older OpenAI protocol.
+func completions(rw http.ResponseWriter, r *http.Request, req *request) {
+	text := req.reply()
+	piece := func(text string, finish any) func(int) map[string]any {
+		return func(i int) map[string]any {
+			return map[string]any{"index": i, "text": text, "logprobs": nil, "finish_reason": finish}
+		}
+	}
+
+	if !req.Stream {
+		req.whole(rw, "cmpl", "text_completion", piece(text, "stop"), text)
+
+		return
+	}
+
+	var pieces []func(int) map[string]any
+	for _, w := range strings.SplitAfter(text, " ") {
+		pieces = append(pieces, piece(w, nil))
+	}
+
+	req.pieces(rw, r, "cmpl", "text_completion", append(pieces, piece("", "stop")), text)
+}
+
+// whole answers in one piece, with as many choices as were asked for.
+func (r *request) whole(rw http.ResponseWriter, id, object string, choice func(int) map[string]any, text string) {
+	u := r.usage(text)
+	body := map[string]any{"id": r.id(id), "object": object, "created": time.Now().Unix(), "model": r.Model, "choices": r.choices(choice)}
+
+	if r.trouble.usage != "none" {
+		body["usage"] = u.openAI()
+	}
+
+	r.bills.add(r.Model, u)
+	answer(rw, http.StatusOK, body)
+}
+
+// pieces answers in chunks. Usage comes in one more without choices, and only where it was asked for.
+func (r *request) pieces(rw http.ResponseWriter, in *http.Request, id, object string, pieces []func(int) map[string]any, text string) {
+	s := newStream(rw, in, r.trouble)
+	chunk := func(choices []map[string]any, usage any) {
+		c := map[string]any{"id": r.id(id), "object": object, "created": time.Now().Unix(), "model": r.Model, "choices": choices}
+		if r.includeUsage() {
+			c["usage"] = usage
+		}
+
 		s.send("", c)
+	}
+
+	for _, p := range pieces {
+		chunk(r.choices(p), nil)
+	}
+
+	u := r.usage(text)
+	s.bill(r, u)
+
+	if r.includeUsage() {
+		chunk([]map[string]any{}, u.openAI())
 	}
 
 	s.raw("data: [DONE]\n\n")
 }
 
-// messages answers in the Anthropic protocol, in which the counts of a message's deltas are totals so far.
-func messages(rw http.ResponseWriter, r *http.Request, req *request) {
-	text := req.reply()
-	in, out := req.usage(text)
-
-	if !req.Stream {
-		answer(rw, http.StatusOK, map[string]any{
-			"id": req.id("msg"), "type": "message", "role": "assistant", "model": req.Model, "stop_reason": "end_turn",
-			"content": []map[string]string{{"type": "text", "text": text}}, "usage": map[string]int{"input_tokens": in, "output_tokens": out},
-		})
-
-		return
+func (r *request) choices(choice func(int) map[string]any) []map[string]any {
+	out := make([]map[string]any, 0, 1)
+	for i := range min(max(1, r.N), 128) {
+		out = append(out, choice(i))
 	}
 
-	s := newStream(rw, r, req.trouble)
-	s.event("message_start", map[string]any{"message": map[string]any{
-		"id": req.id("msg"), "type": "message", "role": "assistant", "model": req.Model, "content": []any{}, "usage": map[string]int{"input_tokens": in, "output_tokens": 1},
-	}})
-	s.event("content_block_start", map[string]any{"index": 0, "content_block": map[string]string{"type": "text", "text": ""}})
-
-	for _, w := range strings.SplitAfter(text, " ") {
-		s.event("content_block_delta", map[string]any{"index": 0, "delta": map[string]string{"type": "text_delta", "text": w}})
-	}
-
-	s.event("content_block_stop", map[string]any{"index": 0})
-	s.event("message_delta", map[string]any{"delta": map[string]string{"stop_reason": "end_turn"}, "usage": map[string]int{"output_tokens": out}})
-	s.event("message_stop", map[string]any{})
-}
-
-// A stream sends events as they come about.
-type stream struct {
-	rw   http.ResponseWriter
-	r    *http.Request
-	t    trouble
-	sent int
-	gone bool
-}
-
-func newStream(rw http.ResponseWriter, r *http.Request, t trouble) *stream {
-	rw.Header().Set("Content-Type", "text/event-stream")
-	rw.WriteHeader(http.StatusOK)
-
-	return &stream{rw: rw, r: r, t: t}
-}
-
-// event sends an event that is named and carries its name.
-func (s *stream) event(name string, body map[string]any) {
-	body["type"] = name
-	s.send(name, body)
-}
-
-func (s *stream) send(name string, body any) {
-	b, err := json.Marshal(body)
-	if err != nil {
-		panic(err) // What is sent is made of maps and words.
-	}
-
-	if name != "" {
-		name = "event: " + name + "\n"
-	}
-
-	s.raw(name + "data: " + string(b) + "\n\n")
-}
-
-func (s *stream) raw(text string) {
-	if s.gone || (s.sent > 0 && !pause(s.r, s.t.pace)) {
-		s.gone = true
-
-		return
-	}
-
-	if s.t.cut > 0 && s.sent == s.t.cut {
-		// The server's own way to end a connection in the middle.
-		panic(http.ErrAbortHandler)
-	}
-
-	s.sent++
-
-	if _, err := fmt.Fprint(s.rw, text); err != nil {
-		s.gone = true
-	}
-
-	if err := http.NewResponseController(s.rw).Flush(); err != nil {
-		s.gone = true
-	}
+	return out
 }

@@ -49,6 +49,7 @@ func embeddings(rw http.ResponseWriter, _ *http.Request, r *request) {
 		data = append(data, map[string]any{"object": "embedding", "index": i, "embedding": encode(embed(s, dim), r.Encoding)})
 	}
 
+	r.bills.add(r.Model, usage{Input: n})
 	answer(rw, http.StatusOK, map[string]any{"object": "list", "model": r.Model, "data": data, "usage": map[string]int{"prompt_tokens": n, "total_tokens": n}})
 }
 

@@ -7,9 +7,17 @@
 //	X-Model-Pace: 50ms     wait between the chunks of a stream
 //	X-Model-Error: 429     answer with this status (429 and 503 with Retry-After: 1)
 //	X-Model-Cut: 3         end the connection in the middle of a stream, after so many chunks
+//	X-Model-Cached: 3      tell that so many tokens of the input were cached
+//	X-Model-Reasoning: 5   tell of so many tokens of reasoning, on top of the answer's
+//	X-Model-Usage: refused refuse a request with stream_options (400); or "none", never tell a usage
+//	X-Model-Lines: crlf    end the lines of a stream with CR LF
+//	X-Model-Encoding: gzip compress the answer, asked or not
 //
 // or, where an agent does not pass headers on, with words in its last message: "[delay 2s]", "[pace 50ms]", "[error 429]",
-// "[cut 3]". A request to a model whose name is such a trouble, like "error-429" or "delay-2s", asks for it too.
+// "[cut 3]", "[usage refused]" and so on. A request to a model whose name is such a trouble, like "error-429" or "delay-2s",
+// asks for it too.
+//
+// GET /billing tells what was billed of each model: the answers that came to their end.
 //
 // The environment says the rest: MODEL_LISTEN (":8080"), MODEL_DELAY (before each answer), MODEL_API_KEY (refuse requests
 // without it).

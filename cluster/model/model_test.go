@@ -100,7 +100,7 @@ func TestChat(t *testing.T) {
 			Message      struct{ Content string }
 			FinishReason string `json:"finish_reason"`
 		}
-		Usage map[string]float64
+		Usage map[string]any
 	}
 	if err := json.Unmarshal([]byte(rsp.body), &whole); err != nil {
 		t.Fatal(err)
@@ -110,7 +110,10 @@ func TestChat(t *testing.T) {
 		t.Errorf("answered %+v", c)
 	}
 
-	usage := map[string]float64{"prompt_tokens": inTokens, "completion_tokens": outTokens, "total_tokens": inTokens + outTokens}
+	usage := map[string]any{
+		"prompt_tokens": inTokens, "completion_tokens": outTokens, "total_tokens": inTokens + outTokens,
+		"prompt_tokens_details": map[string]any{"cached_tokens": 0.0}, "completion_tokens_details": map[string]any{"reasoning_tokens": 0.0},
+	}
 	if diff := cmp.Diff(usage, whole.Usage); diff != "" {
 		t.Errorf("usage: -want, +got:\n%s", diff)
 	}
@@ -162,7 +165,7 @@ func TestMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if diff := cmp.Diff(map[string]float64{"input_tokens": inTokens, "output_tokens": outTokens}, whole.Usage); diff != "" || whole.Content[0].Text != reply {
+	if diff := cmp.Diff(map[string]float64{"input_tokens": inTokens, "cache_read_input_tokens": 0, "output_tokens": outTokens}, whole.Usage); diff != "" || whole.Content[0].Text != reply {
 		t.Errorf("answered %s\nusage: -want, +got:\n%s", rsp.body, diff)
 	}
 

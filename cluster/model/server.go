@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -17,6 +16,7 @@ const maxBody = 32 << 20
 type server struct {
 	key   string
 	delay time.Duration
+	bills bills
 }
 
 func newServer(key string, delay time.Duration) http.Handler {
@@ -28,37 +28,26 @@ func newServer(key string, delay time.Duration) http.Handler {
 
 	for _, base := range []string{"", "/v1"} {
 		mux.Handle("POST "+base+"/chat/completions", s.guard(chat))
+		mux.Handle("POST "+base+"/completions", s.guard(completions))
+		mux.Handle("POST "+base+"/responses", s.guard(responses))
 		mux.Handle("POST "+base+"/embeddings", s.guard(embeddings))
 		mux.Handle("GET "+base+"/models", s.guard(models))
 	}
 
 	mux.Handle("POST /v1/messages", s.guard(messages))
+	mux.Handle("POST /v1/messages/count_tokens", s.guard(countTokens))
+	mux.Handle("GET /billing", &s.bills)
 
 	return mux
-}
-
-// A request is what the protocols have in common, with the trouble it asks for.
-type request struct {
-	Model      string `json:"model"`
-	Stream     bool   `json:"stream"`
-	Dimensions int    `json:"dimensions"`
-	Encoding   string `json:"encoding_format"`
-	Input      any    `json:"input"`
-	System     any    `json:"system"`
-	Messages   []struct {
-		Role    string `json:"role"`
-		Content any    `json:"content"`
-	} `json:"messages"`
-	StreamOptions struct {
-		IncludeUsage bool `json:"include_usage"`
-	} `json:"stream_options"`
-
-	trouble trouble
 }
 
 type trouble struct {
 	delay, pace time.Duration
 	code, cut   int
+	// cached and reasoning are those parts of the usage.
+	cached, reasoning int
+	// usage, lines and encoding are how the answer is told: see the command's documentation.
+	usage, lines, encoding string
 }
 
 // guard checks the key, reads the request and makes the trouble it asks for, then answers.
@@ -70,7 +59,7 @@ func (s *server) guard(h func(http.ResponseWriter, *http.Request, *request)) htt
 			return
 		}
 
-		req := &request{}
+		req := &request{bills: &s.bills}
 		if r.Method == http.MethodPost {
 			if err := json.NewDecoder(http.MaxBytesReader(rw, r.Body, maxBody)).Decode(req); err != nil {
 				fail(rw, http.StatusBadRequest, "invalid_request_error", fmt.Sprintf("cannot read the request: %v", err))
@@ -95,95 +84,53 @@ func (s *server) guard(h func(http.ResponseWriter, *http.Request, *request)) htt
 			return
 		}
 
+		if req.trouble.usage == "refused" && req.StreamOptions != nil {
+			fail(rw, http.StatusBadRequest, "invalid_request_error", "unknown parameter: stream_options")
+
+			return
+		}
+
+		if req.trouble.encoding == "gzip" {
+			z := newZipped(rw)
+			defer z.close()
+
+			rw = z
+		}
+
 		h(rw, r, req)
 	})
 }
 
+const troubles = "delay|pace|error|cut|cached|reasoning|usage|lines|encoding"
+
 var (
-	inWords = regexp.MustCompile(`\[(delay|pace|error|cut) ([0-9a-z.]+)\]`)
-	inName  = regexp.MustCompile(`^(delay|pace|error|cut)-([0-9a-z.]+)$`)
+	inWords = regexp.MustCompile(`\[(` + troubles + `) ([0-9a-z.]+)\]`)
+	inName  = regexp.MustCompile(`^(` + troubles + `)-([0-9a-z.]+)$`)
 )
 
 // asked reads the trouble a request asks for. What cannot be read is no trouble.
 func asked(h http.Header, model, text string) trouble {
-	want := map[string]string{"delay": h.Get("X-Model-Delay"), "pace": h.Get("X-Model-Pace"), "error": h.Get("X-Model-Error"), "cut": h.Get("X-Model-Cut")}
+	want := map[string]string{}
+	for _, name := range strings.Split(troubles, "|") {
+		want[name] = h.Get("X-Model-" + name)
+	}
+
 	for _, m := range append(inName.FindAllStringSubmatch(model, -1), inWords.FindAllStringSubmatch(text, -1)...) {
 		want[m[1]] = m[2]
 	}
 
-	var t trouble
+	t := trouble{usage: want["usage"], lines: want["lines"], encoding: want["encoding"]}
 	t.delay, _ = time.ParseDuration(want["delay"])
 	t.pace, _ = time.ParseDuration(want["pace"])
 	t.cut, _ = strconv.Atoi(want["cut"])
+	t.cached, _ = strconv.Atoi(want["cached"])
+	t.reasoning, _ = strconv.Atoi(want["reasoning"])
 
 	if code, err := strconv.Atoi(want["error"]); err == nil && code >= 400 && code <= 599 {
 		t.code = code
 	}
 
 	return t
-}
-
-// last returns what the last message says.
-func (r *request) last() string {
-	if len(r.Messages) == 0 {
-		return ""
-	}
-
-	return textOf(r.Messages[len(r.Messages)-1].Content)
-}
-
-// textOf returns the text of a message's content, which is a string or a list of parts.
-func textOf(content any) string {
-	switch c := content.(type) {
-	case string:
-		return c
-	case []any:
-		var s strings.Builder
-
-		for _, p := range c {
-			if m, ok := p.(map[string]any); ok {
-				t, _ := m["text"].(string)
-				s.WriteString(t)
-			}
-		}
-
-		return s.String()
-	default:
-		return ""
-	}
-}
-
-// tokens counts words: not what a tokenizer counts, but the same for the same text.
-func tokens(s string) int { return len(strings.Fields(s)) }
-
-// usage returns the tokens of a request and of its answer.
-func (r *request) usage(out string) (input, output int) {
-	input = tokens(textOf(r.System))
-	for _, m := range r.Messages {
-		input += tokens(textOf(m.Content))
-	}
-
-	return input, tokens(out)
-}
-
-// reply is the answer to a request: the same for the same request.
-func (r *request) reply() string {
-	turns := 0
-
-	for _, m := range r.Messages {
-		if m.Role == "user" {
-			turns++
-		}
-	}
-
-	return fmt.Sprintf("This is the demonstration model %s, which only repeats. You said in turn %d: %s", r.Model, turns, r.last())
-}
-
-// id names an answer; the same for the same request.
-func (r *request) id(prefix string) string {
-	sum := sha256.Sum256([]byte(r.Model + r.reply()))
-
-	return fmt.Sprintf("%s-%x", prefix, sum[:8])
 }
 
 func models(rw http.ResponseWriter, _ *http.Request, _ *request) {

@@ -105,7 +105,7 @@ func plain(counted map[string]float64, pairs ...any) map[string]float64 {
 	}
 
 	for i := 0; i < len(pairs); i += 2 {
-		out[pairs[i].(string)] = float64(pairs[i+1].(int)) //nolint:forcetypeassert // As written below.
+		out[pairs[i].(string)] = float64(pairs[i+1].(int))
 	}
 
 	return out
@@ -190,6 +190,8 @@ type metered struct {
 	proxy   *Proxy
 	settled chan int64
 	client  *http.Client
+	// stop ends it. It may be called again.
+	stop func()
 }
 
 func startMetered(tb testing.TB, endpoint string) *metered {
@@ -221,7 +223,8 @@ func startMetered(tb testing.TB, endpoint string) *metered {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 
-	tb.Cleanup(func() { m.client.CloseIdleConnections(); srv.Close(); p.Close() })
+	m.stop = func() { m.client.CloseIdleConnections(); srv.Close(); p.Close() }
+	tb.Cleanup(m.stop)
 
 	return m
 }

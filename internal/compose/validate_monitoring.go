@@ -14,8 +14,8 @@ import (
 )
 
 var (
-	// A metric as the monitor reads it: how its series are put together, its name, and labels they must have.
-	metricFigure = regexp.MustCompile(`^((sum|max):)?[a-zA-Z_:][a-zA-Z0-9_:]*(\{[^{}]*\})?$`)
+	// Metrics as the monitor reads and adds them up: how the series are put together, the name, and labels they must have.
+	metricFigure = regexp.MustCompile(`^` + oneMetric + `( *\+ *` + oneMetric + `)*$`)
 	// A JSON pointer, RFC 6901.
 	jsonFigure = regexp.MustCompile(`^(/([^/~]|~[01])*)+$`)
 	headerName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
@@ -163,6 +163,8 @@ func validateSecretKey(p *problems, at string, s *corev1.SecretKeySelector) {
 		p.add(at+".key", "%q cannot be a Secret's key: %s", s.Key, strings.Join(msgs, ", "))
 	}
 }
+
+const oneMetric = `((sum|max):)?[a-zA-Z_:][a-zA-Z0-9_:]*(\{[^{}]*\})?`
 
 // monitorPortNumbers are taken in every worker.
 var monitorPortNumbers = []int32{monitorapi.Port, monitorapi.ProxyPort, monitorapi.InboundPort}

@@ -158,14 +158,6 @@ func (s store) modified(ctx context.Context, name string) (time.Time, error) {
 	return at, err
 }
 
-func (s store) remove(ctx context.Context, name string) error {
-	err := s.try(ctx, func(ctx context.Context) error { return fromStore(s.bucket.Delete(ctx, name)) })
-	if errors.Is(err, ErrNotFound) {
-		return nil // Gone is gone; an earlier answer may have been lost.
-	}
-	return err
-}
-
 // An object is what a listing says of one.
 type object struct {
 	name     string // Without the prefix that was listed.
@@ -187,11 +179,11 @@ func (s store) list(ctx context.Context, prefix, delimiter string, f func(object
 			page, token = p, next
 			return nil
 		})
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return err
+		if errors.Is(err, ErrNotFound) {
+			return nil // A store of directories has none of this name yet.
 		}
 		if err != nil {
-			return nil
+			return err
 		}
 		for _, o := range page {
 			if err := f(object{name: strings.TrimPrefix(o.Key, prefix), size: o.Size, modified: o.ModTime, dir: o.IsDir}); err != nil {

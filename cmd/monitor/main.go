@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/southwest-ai/agent-operator/internal/monitor"
+	"github.com/southwest-ai/agent-operator/internal/monitor/tasks"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
@@ -58,8 +59,23 @@ type runCmd struct {
 	AskForUsage   bool          `default:"true" negatable:"" help:"Ask the model server for the usage of streams."`
 	OTelNames     bool          `name:"otel-names" env:"MONITOR_OTEL_NAMES" help:"Tell the model's figures by OpenTelemetry's names, too."`
 	DrainGrace    time.Duration `default:"2s"             help:"Time that new requests get to go elsewhere when the worker drains: the readiness probe's period of 1 s, and as much for the endpoints to follow."`
-	DrainTimeout  time.Duration `default:"24h"            help:"Longest time to answer whether the worker has drained. The pod's grace period bounds it too."`
+	DrainTimeout  time.Duration `default:"24h"            help:"Longest time a drain waits for tasks in flight."`
+	StopTimeout   time.Duration `default:"24h"            help:"Longest time the agent's preStop hook waits for the drain. Keep it under the pod's grace period, of which the agent needs the rest to end."`
 	DrainLapse    time.Duration `default:"1m"             help:"Time after which a worker serves again whose agent was restarted, and not deleted."`
+
+	DrainHookURL     string        `name:"drain-hook-url"    env:"MONITOR_DRAIN_HOOK_URL" help:"Where the agent is told of a drain and of its withdrawal, on loopback."`
+	DrainHookTimeout time.Duration `default:"5s" help:"Deadline of one call of the hook."`
+
+	TasksSource          string `default:"none" enum:"none,a2a,prometheus,langgraph,http,inbound" help:"Where the agent's load is told: none, a2a, prometheus, langgraph, http or inbound."`
+	TasksURL             string `name:"tasks-url" env:"MONITOR_TASKS_URL" help:"What is asked for it, on loopback."`
+	TasksQueueDepth      string `placeholder:"FIGURE" help:"Unfinished tasks: metrics such as sum:jobs{state=\"waiting\"} + max:running, or a JSON pointer such as /queue."`
+	TasksInFlight        string `placeholder:"FIGURE" help:"Tasks the agent works on."`
+	TasksWaitingForInput string `placeholder:"FIGURE" help:"Tasks that wait for somebody else than the agent."`
+	TasksSessions        string `placeholder:"FIGURE" help:"Open conversations."`
+
+	InboundListen   string `default:":9799" help:"Address of the inbound proxy."`
+	InboundUpstream string `help:"The agent's address behind the inbound proxy, on loopback. Without it there is no such proxy."`
+	InboundProtocol string `default:"http" enum:"http,a2a" help:"What is spoken there: http or a2a."`
 
 	Namespace  string `env:"MONITOR_NAMESPACE"  help:"The worker's namespace."`
 	Dispatcher string `env:"MONITOR_DISPATCHER" help:"The worker's pool."`
@@ -74,7 +90,13 @@ func (c *runCmd) Run(ctx context.Context, log *slog.Logger) error {
 		Listen:   c.Listen, ProxyListen: c.ProxyListen, PodinfoDir: c.PodinfoDir,
 		ModelEndpoint: c.ModelEndpoint, ModelProtocol: c.ModelProtocol, ModelKeyFile: c.ModelKeyFile,
 		Metering: c.Metering, AskForUsage: c.AskForUsage, OTelNames: c.OTelNames,
-		DrainGrace: c.DrainGrace, DrainTimeout: c.DrainTimeout, DrainLapse: c.DrainLapse,
+		Drain:       monitor.Times{Grace: c.DrainGrace, Timeout: c.DrainTimeout, Lapse: c.DrainLapse},
+		StopTimeout: c.StopTimeout, DrainHookURL: c.DrainHookURL, DrainHookTimeout: c.DrainHookTimeout,
+		Tasks: tasks.Config{
+			Source: c.TasksSource, URL: c.TasksURL, QueueDepth: c.TasksQueueDepth, InFlight: c.TasksInFlight,
+			WaitingForInput: c.TasksWaitingForInput, Sessions: c.TasksSessions,
+		},
+		InboundListen: c.InboundListen, InboundUpstream: c.InboundUpstream, InboundProtocol: c.InboundProtocol,
 	}, log)
 }
 

@@ -197,6 +197,7 @@ func TestLife(t *testing.T) {
 	want := monitorapi.Status{
 		Version: 1, Namespace: "team-a", Dispatcher: "pool", Role: "coder", Pod: "pool-1", Slot: "2", Epoch: "5", Restore: monitorapi.RestoreNone,
 		State: monitorapi.StateActive, Ready: true, StartedAt: s.StartedAt, Tasks: monitorapi.Tasks{UnknownSince: &s.StartedAt},
+		Tokens: &monitorapi.Tokens{},
 	}
 
 	if diff := cmp.Diff(want, s); diff != "" {

@@ -14,16 +14,19 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
+// drainPoll is how often it is looked whether a drain is over, while somebody waits for it.
+const drainPoll = 100 * time.Millisecond
+
 // Handler composes all that the monitor answers on its port. Nothing there changes a worker but the question whether it
 // has drained, which is the kubelet's before it ends the agent. Whoever else reaches the pod and asks it takes the worker
 // out of service until the drain lapses, and no more than that: commands are annotations.
-func Handler(w *Worker, reg *prometheus.Registry, drainTimeout time.Duration, log *slog.Logger) http.Handler {
+func Handler(w *Worker, reg *prometheus.Registry, stopTimeout time.Duration, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+monitorapi.PathMetrics, promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	mux.Handle("GET "+monitorapi.PathStatus, status(w))
 	mux.Handle("GET "+monitorapi.PathReady, ready(w))
 	mux.Handle("GET "+monitorapi.PathLive, http.HandlerFunc(live))
-	mux.Handle("GET "+monitorapi.PathDrained, drained(w, drainTimeout, log))
+	mux.Handle("GET "+monitorapi.PathDrained, drained(w, stopTimeout, log))
 
 	return mux
 }
@@ -75,18 +78,18 @@ func drained(w *Worker, timeout time.Duration, log *slog.Logger) http.Handler {
 }
 
 func waitDrained(ctx context.Context, w *Worker) error {
-	for {
-		left := w.Left()
-		if left == 0 {
-			return nil
-		}
+	tick := time.NewTicker(drainPoll)
+	defer tick.Stop()
 
+	for w.Status().State != monitorapi.StateDrained {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(left):
+		case <-tick.C:
 		}
 	}
+
+	return nil
 }
 
 func answer(rw http.ResponseWriter, code int, body any) {

@@ -53,7 +53,7 @@ func TestHandler(t *testing.T) {
 
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			w := NewWorker(monitorapi.Status{Dispatcher: "pool", Role: "coder"}, testGrace, testLapse, time.Now)
+			w := NewWorker(monitorapi.Status{Dispatcher: "pool", Role: "coder"}, testTimes, time.Now)
 			w.Obey(tc.told)
 
 			if tc.method == "" {
@@ -89,7 +89,7 @@ func TestDrained(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := NewWorker(monitorapi.Status{}, testGrace, testLapse, time.Now)
+				w := NewWorker(monitorapi.Status{}, testTimes, time.Now)
 				w.Obey(tc.told)
 
 				ctx, cancel := context.WithTimeout(t.Context(), tc.patience)

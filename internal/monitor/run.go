@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/southwest-ai/agent-operator/internal/monitor/inbound"
+	"github.com/southwest-ai/agent-operator/internal/monitor/tasks"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
@@ -23,8 +25,9 @@ const shutdownTimeout = 5 * time.Second
 type Config struct {
 	// Identity of the worker: namespace, dispatcher, role and pod.
 	Identity monitorapi.Status
-	// Listen is the address of status, metrics and health; ProxyListen that of the model proxy.
-	Listen, ProxyListen string
+	// Listen is the address of status, metrics and health; ProxyListen that of the model proxy, and InboundListen that of the
+	// inbound proxy.
+	Listen, ProxyListen, InboundListen string
 	// PodinfoDir holds the pod's annotations.
 	PodinfoDir string
 	// ModelEndpoint, ModelProtocol and ModelKeyFile say where the model is and how to get in.
@@ -33,35 +36,183 @@ type Config struct {
 	Metering string
 	// AskForUsage asks the model server for the usage of streams; OTelNames tells the figures by OpenTelemetry's names, too.
 	AskForUsage, OTelNames bool
-	// DrainGrace is the time that new requests get to go elsewhere. DrainTimeout bounds the wait for a drain. DrainLapse is
-	// the time after which a worker serves again whose agent was restarted.
-	DrainGrace, DrainTimeout, DrainLapse time.Duration
+	// Tasks say where the agent's load is told. Its source may be monitorapi.SourceNone or SourceInbound, too.
+	Tasks tasks.Config
+	// InboundUpstream is the agent's address behind the inbound proxy, which speaks InboundProtocol; empty for no such proxy.
+	InboundUpstream, InboundProtocol string
+	// Drain are the times of a drain, and StopTimeout bounds how long the agent's preStop hook waits for it.
+	Drain       Times
+	StopTimeout time.Duration
+	// DrainHookURL is what the agent is told of a drain by, and DrainHookTimeout the deadline of a call; empty for no hook.
+	DrainHookURL     string
+	DrainHookTimeout time.Duration
+}
+
+// A monitor is what one is made of: what it serves, and what goes on beside that.
+type monitor struct {
+	worker   *Worker
+	registry *prometheus.Registry
+	log      *slog.Logger
+	senses   Senses
+
+	servers []server
+	// loops end with their context.
+	loops []func(context.Context)
+	// closers are called when all else has ended.
+	closers []func()
+}
+
+// A server answers on an address. Its name is for the log.
+type server struct {
+	name, address string
+	handler       http.Handler
 }
 
 // Run is the monitor, until its context is done. Everything it starts has ended when it returns.
 func Run(ctx context.Context, c Config, log *slog.Logger) error {
+	m, err := compose(c, log)
+	if err != nil {
+		return err
+	}
+
+	defer m.close()
+
+	return m.run(ctx, c.Identity)
+}
+
+func (m *monitor) close() {
+	for _, end := range m.closers {
+		end()
+	}
+}
+
+// compose puts a monitor together.
+func compose(c Config, log *slog.Logger) (*monitor, error) {
+	m := &monitor{worker: NewWorker(c.Identity, c.Drain, time.Now), registry: prometheus.NewRegistry(), log: log}
+	register(m.registry, m.worker)
+	m.serve("listen", c.Listen, Handler(m.worker, m.registry, c.StopTimeout, log))
+
+	for _, add := range []func(Config) error{m.addModel, m.addInbound, m.addTasks, m.addHook} {
+		if err := add(c); err != nil {
+			return nil, err
+		}
+	}
+
+	m.worker.Sense(m.senses)
+	m.loops = append(m.loops, func(ctx context.Context) { watch(ctx, c.PodinfoDir, m.worker, log) })
+
+	return m, nil
+}
+
+func (m *monitor) serve(name, address string, h http.Handler) {
+	m.servers = append(m.servers, server{name, address, h})
+}
+
+// addModel adds the model proxy, unless a gateway counts.
+func (m *monitor) addModel(c Config) error {
+	if c.Metering == monitorapi.MeteringOff {
+		return nil
+	}
+
+	p, err := NewProxy(ProxyConfig{
+		Identity: c.Identity, Endpoint: c.ModelEndpoint, Protocol: c.ModelProtocol, KeyFile: c.ModelKeyFile,
+		AskForUsage: c.AskForUsage, OTelNames: c.OTelNames,
+	}, m.registry, m.log)
+	if err != nil {
+		return err
+	}
+
+	m.senses.Tokens = p.Tokens
+	m.serve("proxy", c.ProxyListen, p)
+	m.closers = append(m.closers, p.Close)
+
+	return nil
+}
+
+// addInbound adds the proxy before the agent's own port, where there is one.
+func (m *monitor) addInbound(c Config) error {
+	if c.InboundUpstream == "" {
+		return nil
+	}
+
+	p, err := inbound.New(c.InboundUpstream, c.InboundProtocol, m.worker.Draining, m.log)
+	if err != nil {
+		return err
+	}
+
+	m.senses.Open = p.Open
+	m.serve("inbound", c.InboundListen, p)
+	m.closers = append(m.closers, p.Close)
+
+	return nil
+}
+
+// addTasks adds what watches the agent's tasks. Where nobody does, that is told, too.
+func (m *monitor) addTasks(c Config) error {
+	source, err := m.source(c)
+	if err != nil {
+		return err
+	}
+
+	w := tasks.NewWatcher(source, prometheus.Labels{
+		monitorapi.LabelNamespace: c.Identity.Namespace, monitorapi.LabelDispatcherName: c.Identity.Dispatcher, monitorapi.LabelRoleName: c.Identity.Role,
+	}, time.Now)
+	if err := m.registry.Register(w); err != nil {
+		return fmt.Errorf("cannot tell the figures of the tasks: %w", err)
+	}
+
+	if source != nil {
+		m.senses.Tasks = w.Tasks
+		m.loops = append(m.loops, w.Run)
+	}
+
+	return nil
+}
+
+func (m *monitor) source(c Config) (tasks.Source, error) {
+	switch c.Tasks.Source {
+	case "", monitorapi.SourceNone:
+		return nil, nil //nolint:nilnil // No source is one of the choices.
+	case monitorapi.SourceInbound:
+		open := m.senses.Open
+		if open == nil {
+			return nil, errors.New("cannot count tasks at the inbound proxy: there is none")
+		}
+
+		return tasks.Func(func(context.Context) (tasks.Load, error) {
+			n := open()
+
+			return tasks.Load{QueueDepth: &n, InFlight: &n}, nil
+		}), nil
+	default:
+		return tasks.NewSource(c.Tasks)
+	}
+}
+
+// addHook adds the agent's drain hook, where it has one.
+func (m *monitor) addHook(c Config) error {
+	if c.DrainHookURL == "" {
+		return nil
+	}
+
+	h, err := newDrainHook(c.DrainHookURL, c.DrainHookTimeout, m.log)
+	if err != nil {
+		return err
+	}
+
+	m.loops = append(m.loops, func(ctx context.Context) { h.run(ctx, m.worker) })
+
+	return nil
+}
+
+// run serves and watches until the context is done, or a server cannot go on.
+func (m *monitor) run(ctx context.Context, id monitorapi.Status) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
-	reg := prometheus.NewRegistry()
-	w := NewWorker(c.Identity, c.DrainGrace, c.DrainLapse, time.Now)
-	register(reg, w)
-
-	addresses, handlers := []string{c.Listen}, []http.Handler{Handler(w, reg, c.DrainTimeout, log)}
-	where := ""
-
-	if c.Metering != monitorapi.MeteringOff {
-		proxy, err := NewProxy(ProxyConfig{
-			Identity: c.Identity, Endpoint: c.ModelEndpoint, Protocol: c.ModelProtocol, KeyFile: c.ModelKeyFile,
-			AskForUsage: c.AskForUsage, OTelNames: c.OTelNames,
-		}, reg, log)
-		if err != nil {
-			return err
-		}
-
-		defer proxy.Close()
-
-		addresses, handlers = append(addresses, c.ProxyListen), append(handlers, proxy)
+	addresses := make([]string, 0, len(m.servers))
+	for _, s := range m.servers {
+		addresses = append(addresses, s.address)
 	}
 
 	lis, err := listen(ctx, addresses...)
@@ -69,22 +220,24 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		return err
 	}
 
-	if len(lis) > 1 {
-		where = lis[1].Addr().String()
-	}
-
 	errs := make(chan error, len(lis))
 
 	var wg sync.WaitGroup
 	defer wg.Wait()
 
-	for i := range lis {
-		wg.Go(func() { errs <- serve(ctx, lis[i], handlers[i]) })
+	said := []any{"namespace", id.Namespace, "dispatcher", id.Dispatcher, "role", id.Role}
+
+	for i, s := range m.servers {
+		wg.Go(func() { errs <- serve(ctx, lis[i], s.handler) })
+
+		said = append(said, s.name, lis[i].Addr().String())
 	}
 
-	wg.Go(func() { watch(ctx, c.PodinfoDir, w, log) })
-	log.Info("the monitor runs", "listen", lis[0].Addr().String(), "proxy", where,
-		"namespace", c.Identity.Namespace, "dispatcher", c.Identity.Dispatcher, "role", c.Identity.Role)
+	for _, loop := range m.loops {
+		wg.Go(func() { loop(ctx) })
+	}
+
+	m.log.Info("the monitor runs", said...)
 
 	select {
 	case <-ctx.Done():

@@ -63,7 +63,7 @@ func TestRunLeavesNothing(t *testing.T) {
 			go func() {
 				ended <- Run(ctx, Config{
 					Listen: "127.0.0.1:0", ProxyListen: "127.0.0.1:0", PodinfoDir: dir,
-					ModelEndpoint: "http://127.0.0.1:1", ModelProtocol: ProtocolOpenAI, DrainTimeout: time.Second,
+					ModelEndpoint: "http://127.0.0.1:1", ModelProtocol: ProtocolOpenAI, StopTimeout: time.Second,
 				}, log)
 			}()
 

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -9,13 +10,13 @@ import (
 
 // A Worker is what its monitor knows of it. Its methods may be called by many goroutines at once.
 //
-// A drain begins when the annotation commands it or when the agent's preStop hook asks whether it is over. In this form the
-// monitor does not see the agent's tasks, so drained means that new requests have had the time to go elsewhere; finishing
-// what it has begun is the agent's part, upon SIGTERM.
+// A drain begins when the annotation commands it or when the agent's preStop hook asks whether it is over. It is over when
+// new requests have had the time to go elsewhere and none of the agent's tasks is in flight. Of an agent whose tasks nobody
+// observes only the first is known; finishing what it has begun is then its own part, upon SIGTERM.
 type Worker struct {
 	identity monitorapi.Status
-	grace    time.Duration
-	lapse    time.Duration
+	times    Times
+	senses   Senses
 	now      func() time.Time
 
 	mu      sync.Mutex
@@ -28,19 +29,47 @@ type Worker struct {
 	endedAt time.Time
 	// since is when the present drain began; zero when there is none.
 	since time.Time
+	// drained says that it is over, and stays so until it is withdrawn: a worker that has handed over takes nothing back.
+	drained bool
+	// held is why it is not over, or why it was over with tasks in flight.
+	held string
 }
 
-// NewWorker returns an active worker. A drain of it takes the grace period.
+// Times of a worker's drain.
+type Times struct {
+	// Grace is the time that new requests get to go elsewhere.
+	Grace time.Duration
+	// Timeout is when the drain is over whatever is in flight.
+	Timeout time.Duration
+	// Lapse is the time after which a worker serves again whose agent was restarted.
+	Lapse time.Duration
+}
+
+// Senses are what a worker learns of its agent. A nil one tells nothing.
+type Senses struct {
+	// Tasks returns the agent's load and when that was read.
+	Tasks func() (monitorapi.Tasks, time.Time)
+	// Open returns the number of requests with a task that are open at the inbound proxy.
+	Open func() int64
+	// Tokens returns what the model server billed, and Budget the worker's share.
+	Tokens func() monitorapi.Tokens
+	Budget func() *monitorapi.Budget
+}
+
+// NewWorker returns an active worker.
 //
 // The kubelet calls the preStop hook when the pod is being deleted, but also before it restarts an agent that failed its
 // liveness probe, and it does not say which. So a drain begun by the hook lapses some time after the hook ended: after a
 // restart the worker serves again, and in a pod that is being deleted nobody looks at its readiness any more.
-func NewWorker(identity monitorapi.Status, grace, lapse time.Duration, now func() time.Time) *Worker {
+func NewWorker(identity monitorapi.Status, times Times, now func() time.Time) *Worker {
 	identity.Version = monitorapi.StatusVersion
 	identity.StartedAt = now().UTC().Truncate(time.Second)
 
-	return &Worker{identity: identity, grace: grace, lapse: lapse, now: now}
+	return &Worker{identity: identity, times: times, now: now}
 }
+
+// Sense gives the worker its senses, before anybody else has it.
+func (w *Worker) Sense(s Senses) { w.senses = s }
 
 // Obey takes over what the pod's annotations say, and returns whether that changed anything.
 func (w *Worker) Obey(annotations map[string]string) bool {
@@ -74,7 +103,7 @@ func (w *Worker) Stop() (done func()) {
 
 // stopping says whether the agent is about to end, as far as anybody can know.
 func (w *Worker) stopping() bool {
-	return w.hooks > 0 || !w.endedAt.IsZero() && w.now().Before(w.endedAt.Add(w.lapse))
+	return w.hooks > 0 || !w.endedAt.IsZero() && w.now().Before(w.endedAt.Add(w.times.Lapse))
 }
 
 func (w *Worker) update() {
@@ -82,16 +111,85 @@ func (w *Worker) update() {
 	case draining && w.since.IsZero():
 		w.since = w.now()
 	case !draining:
-		w.since = time.Time{}
+		w.since, w.drained, w.held = time.Time{}, false, ""
+	}
+
+	if !w.since.IsZero() && !w.drained {
+		w.drained = w.over()
 	}
 }
 
-// Left returns how long a drain that has begun still takes; 0 when it is done.
-func (w *Worker) Left() time.Duration {
+// over says whether the present drain is over, and keeps why not.
+func (w *Worker) over() bool {
+	// What was read earlier may not have seen the last task that came in.
+	quiet := w.since.Add(w.times.Grace)
+	if w.now().Before(quiet) {
+		return false
+	}
+
+	if w.held = w.inFlight(quiet); w.held == "" {
+		return true
+	}
+
+	if w.now().Before(w.since.Add(w.times.Timeout)) {
+		return false
+	}
+
+	w.held = "its time was over, and " + w.held
+
+	return true
+}
+
+// inFlight says what the agent still works on, as far as was read since a time; nothing where it is idle. No data is not
+// zero: an agent whose load is not known is taken to be at work.
+func (w *Worker) inFlight(since time.Time) string {
+	if w.senses.Open != nil {
+		if n := w.senses.Open(); n > 0 {
+			return fmt.Sprintf("%d requests are open", n)
+		}
+	}
+
+	if w.senses.Tasks == nil {
+		return ""
+	}
+
+	t, at := w.senses.Tasks()
+
+	n := t.InFlight
+	if n == nil {
+		n = t.QueueDepth
+	}
+
+	switch {
+	case !t.Known || n == nil:
+		return "its load is not known: " + t.Reason
+	case *n > 0:
+		return fmt.Sprintf("%d tasks are in flight", *n)
+	case at.Before(since):
+		return "its load was not read yet"
+	default:
+		return ""
+	}
+}
+
+// Draining says whether the worker takes no new tasks.
+func (w *Worker) Draining() bool {
+	_, deadline := w.Drain()
+
+	return !deadline.IsZero()
+}
+
+// Drain returns the id of the drain that was commanded, and when the present drain is over whatever is in flight. The time
+// is zero when there is no drain.
+func (w *Worker) Drain() (id string, deadline time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
-	return max(0, w.since.Add(w.grace).Sub(w.now()))
+	if w.update(); w.since.IsZero() {
+		return "", time.Time{}
+	}
+
+	return w.drainID, w.since.Add(w.times.Timeout)
 }
 
 // Status returns what is known of the worker.
@@ -104,7 +202,7 @@ func (w *Worker) Status() monitorapi.Status {
 	s := w.identity
 	s.Slot, s.Epoch, s.Restore, s.DrainID = w.slot, w.epoch, w.restore, w.drainID
 	s.State, s.Ready = monitorapi.StateActive, true
-	s.Tasks = monitorapi.Tasks{UnknownSince: &s.StartedAt}
+	w.sense(&s)
 
 	if w.since.IsZero() {
 		return s
@@ -115,9 +213,29 @@ func (w *Worker) Status() monitorapi.Status {
 		s.Reason = "the agent is about to be ended"
 	}
 
-	if !w.now().Before(w.since.Add(w.grace)) {
+	if w.drained {
 		s.State = monitorapi.StateDrained
 	}
 
+	if w.held != "" {
+		s.Reason += ": " + w.held
+	}
+
 	return s
+}
+
+func (w *Worker) sense(s *monitorapi.Status) {
+	s.Tasks = monitorapi.Tasks{UnknownSince: &s.StartedAt}
+	if w.senses.Tasks != nil {
+		s.Tasks, _ = w.senses.Tasks()
+	}
+
+	if w.senses.Tokens != nil {
+		t := w.senses.Tokens()
+		s.Tokens = &t
+	}
+
+	if w.senses.Budget != nil {
+		s.Budget = w.senses.Budget()
+	}
 }

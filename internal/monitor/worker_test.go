@@ -14,7 +14,10 @@ var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 const (
 	testGrace = 2 * time.Second
 	testLapse = time.Minute
+	testLimit = 24 * time.Hour
 )
+
+var testTimes = Times{Grace: testGrace, Timeout: testLimit, Lapse: testLapse}
 
 // TestWorker tells a worker things, one after another, and looks at what it has become.
 func TestWorker(t *testing.T) {
@@ -125,7 +128,7 @@ func TestWorker(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			clock := epoch
 
-			w := NewWorker(id, testGrace, testLapse, func() time.Time { return clock })
+			w := NewWorker(id, testTimes, func() time.Time { return clock })
 			for _, s := range tc.steps {
 				s(w, &clock)
 			}
@@ -138,7 +141,7 @@ func TestWorker(t *testing.T) {
 }
 
 func TestObeySaysWhetherAnythingChanged(t *testing.T) {
-	w := NewWorker(monitorapi.Status{}, testGrace, testLapse, time.Now)
+	w := NewWorker(monitorapi.Status{}, testTimes, time.Now)
 	slot := map[string]string{monitorapi.AnnotationSlot: "1"}
 
 	if got := []bool{w.Obey(slot), w.Obey(slot), w.Obey(nil)}; !cmp.Equal(got, []bool{true, false, true}) {

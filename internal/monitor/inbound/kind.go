@@ -60,7 +60,7 @@ func a2aTask(r *http.Request) (kind, error) {
 			Message message `json:"message"`
 		} `json:"params"`
 	}
-	if !whole || json.Unmarshal(b, &m) != nil {
+	if unread := json.Unmarshal(b, &m); !whole || unread != nil {
 		// Of what cannot be read nobody knows that it begins nothing. The agent says what is wrong with it.
 		return kind{task: true, fresh: true, a2a: true}, nil
 	}

@@ -1,0 +1,352 @@
+package monitor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/southwest-ai/agent-operator/internal/monitor/tasks"
+	"github.com/southwest-ai/agent-operator/internal/monitorapi"
+)
+
+// What a drain waits for.
+func TestDrainWaits(t *testing.T) {
+	const (
+		told = "the worker was told to drain"
+		hour = time.Hour
+	)
+
+	known := func(depth, flight int64) monitorapi.Tasks {
+		return monitorapi.Tasks{Known: true, QueueDepth: &depth, InFlight: &flight}
+	}
+	depthOnly := func(depth int64) monitorapi.Tasks { return monitorapi.Tasks{Known: true, QueueDepth: &depth} }
+
+	cases := map[string]struct {
+		reason string
+		tasks  monitorapi.Tasks
+		// read is when they were read, after the drain began.
+		read, after time.Duration
+		open        int64
+		state       monitorapi.State
+		says        string
+	}{
+		"Idle":         {reason: "An idle worker has drained when requests had time to go elsewhere.", tasks: known(0, 0), read: testGrace, after: testGrace, state: monitorapi.StateDrained, says: told},
+		"ReadTooEarly": {reason: "What was read before may not have seen the last task.", tasks: known(0, 0), read: testGrace - 1, after: testGrace, state: monitorapi.StateDraining, says: told + ": its load was not read yet"},
+		"InFlight":     {reason: "A task in flight is waited for.", tasks: known(1, 1), read: hour, after: hour, state: monitorapi.StateDraining, says: told + ": 1 tasks are in flight"},
+		"Waiting":      {reason: "A task that only waits is not.", tasks: known(3, 0), read: hour, after: hour, state: monitorapi.StateDrained, says: told},
+		"DepthOnly":    {reason: "Where nobody tells what is in flight, all that is unfinished is waited for.", tasks: depthOnly(2), read: hour, after: hour, state: monitorapi.StateDraining, says: told + ": 2 tasks are in flight"},
+		"Unknown":      {reason: "No data is not zero.", tasks: monitorapi.Tasks{Reason: "the agent answers 500"}, after: hour, state: monitorapi.StateDraining, says: told + ": its load is not known: the agent answers 500"},
+		"Open":         {reason: "A request that is open is a task.", tasks: known(0, 0), read: hour, after: hour, open: 2, state: monitorapi.StateDraining, says: told + ": 2 requests are open"},
+		"Late":         {reason: "Nothing is waited for for ever, and what was left is said.", tasks: known(1, 1), read: testLimit, after: testLimit, state: monitorapi.StateDrained, says: told + ": its time was over, and 1 tasks are in flight"},
+		"LateUnknown":  {reason: "Nor is an agent of which nothing is known.", tasks: monitorapi.Tasks{Reason: "x"}, after: testLimit, state: monitorapi.StateDrained, says: told + ": its time was over, and its load is not known: x"},
+	}
+
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			clock := epoch
+			w := NewWorker(monitorapi.Status{}, testTimes, func() time.Time { return clock })
+			w.Sense(Senses{
+				Tasks: func() (monitorapi.Tasks, time.Time) { return tc.tasks, epoch.Add(tc.read) },
+				Open:  func() int64 { return tc.open },
+			})
+			w.Obey(map[string]string{monitorapi.AnnotationDrain: "d1"})
+
+			clock = epoch.Add(tc.after)
+
+			got := w.Status()
+			if got.State != tc.state || got.Reason != tc.says || got.Ready {
+				t.Errorf("\n%s\n%s, %q\nwant %s, %q", tc.reason, got.State, got.Reason, tc.state, tc.says)
+			}
+		})
+	}
+}
+
+// Whatever happens to a worker: it has not drained while a task is known to be in flight and there is time, it is ready if and
+// only if it is active, what has drained stays so, and a withdrawal brings it back at once.
+func TestDrainHolds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		clock := epoch
+		flight, known := int64(0), true
+		w := NewWorker(monitorapi.Status{}, testTimes, func() time.Time { return clock })
+		w.Sense(Senses{Tasks: func() (monitorapi.Tasks, time.Time) {
+			n := flight
+
+			return monitorapi.Tasks{Known: known, InFlight: &n}, clock
+		}})
+
+		var began time.Time
+
+		before := monitorapi.StateActive
+
+		check := func(*rapid.T) {
+			s := w.Status()
+
+			switch {
+			case s.Ready != (s.State == monitorapi.StateActive):
+				t.Fatalf("%s, and ready is %t", s.State, s.Ready)
+			case s.Ready != began.IsZero():
+				t.Fatalf("it was told at %v and is %s", began, s.State)
+			case before == monitorapi.StateDrained && s.State == monitorapi.StateDraining:
+				t.Fatal("it drains again")
+			case before != monitorapi.StateDrained && s.State == monitorapi.StateDrained && (flight > 0 || !known) && clock.Before(began.Add(testLimit)):
+				t.Fatalf("it has drained with %d tasks in flight, known %t", flight, known)
+			}
+
+			before = s.State
+		}
+
+		t.Repeat(map[string]func(*rapid.T){
+			"": check,
+			"drain": func(*rapid.T) {
+				if w.Obey(map[string]string{monitorapi.AnnotationDrain: "d1"}); began.IsZero() {
+					began = clock
+				}
+			},
+			"withdraw": func(*rapid.T) { w.Obey(nil); began, before = time.Time{}, monitorapi.StateActive },
+			"pass":     func(t *rapid.T) { clock = clock.Add(time.Duration(rapid.Int64Range(0, int64(testLimit)).Draw(t, "d"))) },
+			"work":     func(t *rapid.T) { flight = rapid.Int64Range(0, 3).Draw(t, "n") },
+			"sight":    func(t *rapid.T) { known = rapid.Bool().Draw(t, "known") },
+		})
+	})
+}
+
+// An agent is told of a drain once, of its withdrawal once, and again where it did not listen.
+func TestDrainHook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			mu     sync.Mutex
+			calls  []hookCall
+			broken = 2
+		)
+
+		h := &drainHook{url: "http://127.0.0.1:8080/drain", log: slog.New(slog.DiscardHandler), client: &http.Client{Timeout: time.Second, Transport: roundTripper(
+			func(r *http.Request) (*http.Response, error) {
+				mu.Lock()
+				defer mu.Unlock()
+
+				code := http.StatusNoContent
+				if broken > 0 {
+					broken--
+					code = http.StatusInternalServerError
+				}
+
+				var c hookCall
+				if err := json.NewDecoder(r.Body).Decode(&c); err != nil {
+					t.Error(err)
+				}
+
+				if code == http.StatusNoContent {
+					calls = append(calls, c)
+				}
+
+				return &http.Response{StatusCode: code, Body: http.NoBody}, nil
+			})}}
+
+		w := NewWorker(monitorapi.Status{}, testTimes, time.Now)
+		ctx, cancel := context.WithCancel(t.Context())
+
+		go h.run(ctx, w)
+
+		began := time.Now()
+		w.Obey(map[string]string{monitorapi.AnnotationDrain: "d1"})
+		time.Sleep(time.Minute)
+		w.Obey(nil)
+		time.Sleep(time.Minute)
+
+		// An agent that never listens is not told for ever.
+		mu.Lock()
+		broken = 1000
+		mu.Unlock()
+
+		w.Stop()
+		time.Sleep(time.Minute)
+
+		mu.Lock()
+		if n := 1000 - broken; n != hookAttempts {
+			t.Errorf("it was told %d times", n)
+		}
+		mu.Unlock()
+
+		cancel()
+		synctest.Wait()
+
+		deadline := began.Add(testLimit)
+		want := []hookCall{{Drain: true, ID: "d1", Deadline: &deadline}, {}}
+
+		if diff := cmp.Diff(want, calls, cmp.Transformer("utc", func(at time.Time) time.Time { return at.UTC() })); diff != "" {
+			t.Errorf("-want, +got:\n%s", diff)
+		}
+	})
+
+	for _, at := range []string{"", "https://127.0.0.1/drain", "http://192.0.2.1/drain"} {
+		if _, err := newDrainHook(at, time.Second, slog.New(slog.DiscardHandler)); err == nil {
+			t.Errorf("%q is taken for the agent's", at)
+		}
+	}
+}
+
+// An agent whose task lasts until it is told otherwise, and that tells its load and hears of drains.
+type testAgent struct {
+	mu    sync.Mutex
+	tasks int
+	told  []bool
+}
+
+func (a *testAgent) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+
+	switch r.URL.Path {
+	case "/load":
+		fmt.Fprintf(rw, `{"running":%d}`, a.tasks)
+	case "/drain":
+		var c hookCall
+		_ = json.NewDecoder(r.Body).Decode(&c) // The test sees what was not told.
+		a.told = append(a.told, c.Drain)
+	case "/run":
+		// Like an agent that takes a task and answers at once: nothing is open while it works.
+		a.tasks++
+
+		rw.WriteHeader(http.StatusAccepted)
+	}
+}
+
+// A worker from its first task to its last, with all its parts: the task is waited for, a new one is refused, and the agent is
+// told; a withdrawal brings it back.
+func TestDrainOfAWorker(t *testing.T) {
+	defer goleak.VerifyNone(t)
+
+	a := &testAgent{}
+
+	agent := httptest.NewServer(a)
+	defer agent.Close()
+
+	podinfo := t.TempDir()
+	file := filepath.Join(podinfo, monitorapi.PodinfoAnnotations)
+	tell := func(annotations string) {
+		if err := os.WriteFile(file, []byte(annotations), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	tell("")
+
+	lines := make(logged, 100)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+
+	go func() {
+		ended <- Run(ctx, Config{
+			Listen: "127.0.0.1:0", InboundListen: "127.0.0.1:0", PodinfoDir: podinfo, Metering: monitorapi.MeteringOff, StopTimeout: time.Second,
+			Drain:           Times{Grace: 50 * time.Millisecond, Timeout: time.Hour, Lapse: 100 * time.Millisecond},
+			Tasks:           tasks.Config{Source: monitorapi.SourceHTTP, URL: agent.URL + "/load", QueueDepth: "/running", InFlight: "/running"},
+			InboundUpstream: agent.URL, InboundProtocol: monitorapi.InboundHTTP, DrainHookURL: agent.URL + "/drain", DrainHookTimeout: time.Second,
+		}, slog.New(slog.NewJSONHandler(lines, nil)))
+	}()
+
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	at := regexp.MustCompile(`"listen":"([^"]+)","inbound":"([^"]+)"`).FindStringSubmatch(lines.wait(t, "the monitor runs"))
+
+	call := func(method, url string) (int, string) {
+		req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		rsp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rsp.Body.Close()
+
+		b, _ := io.ReadAll(rsp.Body) // What is missing is seen.
+
+		return rsp.StatusCode, string(b)
+	}
+	becomes := func(what string, is func(monitorapi.Status) bool) {
+		t.Helper()
+
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			var s monitorapi.Status
+
+			_, body := call(http.MethodGet, "http://"+at[1]+monitorapi.PathStatus)
+			if err := json.Unmarshal([]byte(body), &s); err != nil {
+				t.Fatal(err)
+			}
+
+			if is(s) {
+				return
+			}
+
+			if time.Now().After(deadline) {
+				t.Fatalf("it does not become %s: %s", what, body)
+			}
+		}
+	}
+
+	if code, body := call(http.MethodPost, "http://"+at[2]+"/run"); code != http.StatusAccepted {
+		t.Fatalf("a task: %d %s", code, body)
+	}
+
+	becomes("busy", func(s monitorapi.Status) bool { return s.Tasks.InFlight != nil && *s.Tasks.InFlight == 1 })
+	tell(monitorapi.AnnotationDrain + `="d1"`)
+	becomes("held", func(s monitorapi.Status) bool {
+		return s.State == monitorapi.StateDraining && strings.Contains(s.Reason, "1 tasks are in flight")
+	})
+
+	if code, body := call(http.MethodPost, "http://"+at[2]+"/run"); code != http.StatusServiceUnavailable || !strings.Contains(body, "draining") {
+		t.Errorf("a draining worker answers a new task %d %s", code, body)
+	}
+
+	// The hook may wait for long and does not.
+	if code, body := call(http.MethodGet, "http://"+at[1]+monitorapi.PathDrained); code != http.StatusGatewayTimeout {
+		t.Errorf("the hook is answered %d %s", code, body)
+	}
+
+	a.mu.Lock()
+	a.tasks = 0
+	a.mu.Unlock()
+	becomes("drained", func(s monitorapi.Status) bool { return s.State == monitorapi.StateDrained })
+
+	tell("")
+	becomes("active again", func(s monitorapi.Status) bool { return s.State == monitorapi.StateActive && s.Ready })
+
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		a.mu.Lock()
+		n := len(a.told)
+		a.mu.Unlock()
+
+		if n == 2 {
+			break
+		}
+	}
+
+	cancel()
+
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+
+	a.mu.Lock()
+	defer a.mu.Unlock()
+
+	if diff := cmp.Diff([]bool{true, false}, a.told); diff != "" {
+		t.Errorf("the agent was told: -want, +got:\n%s", diff)
+	}
+}

@@ -65,12 +65,6 @@ func (p *pool) modelEnv() list {
 		env = append(env, envVar(monitorapi.EnvAskForUsage, "false"))
 	}
 
-	// Nothing until the provider has said how much: a worker that was not told must not take it for "no limit". The budget
-	// itself is no part of the pod, so that a change of it replaces no worker.
-	if p.Spec.TokenBudget != nil {
-		env = append(env, envVar(monitorapi.EnvTokenShare, "0"))
-	}
-
 	return env
 }
 

@@ -48,20 +48,23 @@ unit: ## Tests without a network and without a cluster.
 	go test ./...
 	@for m in $(MODULES); do echo "cd $$m && go test ./..."; (cd $$m && go test ./...); done
 
-integration: ## Tests against a real API server and etcd, and real vector stores.
+integration: ## Tests against a real API server and etcd, real vector stores and a real Prometheus.
 	@$(LOCAL) build kubernetes weaviate pglite chroma
-	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/... ./internal/vector/... ./examples/agent/... ./cmd/provider/...
+	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/... ./internal/vector/... ./internal/monitor/... ./examples/agent/... ./cmd/provider/...
 
 e2e: ## Tests on a cluster of this machine, with the packages installed, once for each form of the API.
 	@cluster/e2e/run.sh
 
 .PHONY: race fuzz kwok
 race: ## The tests of what runs concurrently, under the race detector.
-	CGO_ENABLED=1 go test -race ./internal/monitor/... ./internal/compose/... ./internal/vector/... ./internal/controller/vectorcollection/... ./examples/agent/... ./cluster/model/...
+	CGO_ENABLED=1 go test -race ./internal/monitor/... ./internal/checkpoint/... ./internal/compose/... ./internal/vector/... ./internal/controller/vectorcollection/... ./examples/agent/... ./cluster/model/...
 
 fuzz: ## Each fuzz test for a short while.
 	go test ./internal/compose -run '^$$' -fuzz FuzzRunFunction -fuzztime 20s
 	go test ./internal/monitor -run '^$$' -fuzz FuzzParsePodinfo -fuzztime 20s
+	go test ./internal/monitor/tasks -run '^$$' -fuzz FuzzParse -fuzztime 20s
+	go test ./internal/checkpoint -run '^$$' -fuzz FuzzOpenChunk -fuzztime 20s
+	go test ./internal/checkpoint -run '^$$' -fuzz FuzzDecodePool -fuzztime 20s
 	@for f in FuzzEvents FuzzJSON FuzzRequest; do go test ./internal/monitor/meter -run '^$$' -fuzz "^$$f\$$" -fuzztime 20s -fuzzminimizetime 1x || exit 1; done
 
 kwok: ## A hundred workers that become ready one by one: does Crossplane's circuit breaker stay closed?

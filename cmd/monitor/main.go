@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/southwest-ai/agent-operator/internal/monitor"
+	"github.com/southwest-ai/agent-operator/internal/monitor/push"
 	"github.com/southwest-ai/agent-operator/internal/monitor/tasks"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
@@ -77,6 +78,11 @@ type runCmd struct {
 	InboundUpstream string `help:"The agent's address behind the inbound proxy, on loopback. Without it there is no such proxy."`
 	InboundProtocol string `default:"http" enum:"http,a2a" help:"What is spoken there: http or a2a."`
 
+	PushURL       string            `name:"push-url" env:"MONITOR_PUSH_URL" help:"Where to push the figures by Prometheus remote write. Nowhere where it is empty."`
+	PushHeaders   map[string]string `mapsep:"," placeholder:"NAME=VALUE" help:"Further headers of a push, no secrets."`
+	PushTokenFile string            `default:"${pushtoken}" help:"File with the bearer token of a push."`
+	PushCAFile    string            `name:"push-ca-file" env:"MONITOR_PUSH_CA_FILE" default:"${pushca}" help:"File with the certificates that are trusted for a push, in PEM."`
+
 	Namespace  string `env:"MONITOR_NAMESPACE"  help:"The worker's namespace."`
 	Dispatcher string `env:"MONITOR_DISPATCHER" help:"The worker's pool."`
 	Role       string `env:"MONITOR_ROLE"       help:"The worker's role."`
@@ -96,6 +102,7 @@ func (c *runCmd) Run(ctx context.Context, log *slog.Logger) error {
 			Source: c.TasksSource, URL: c.TasksURL, QueueDepth: c.TasksQueueDepth, InFlight: c.TasksInFlight,
 			WaitingForInput: c.TasksWaitingForInput, Sessions: c.TasksSessions,
 		},
+		Push:          push.Config{URL: c.PushURL, Headers: c.PushHeaders, TokenFile: c.PushTokenFile, CAFile: c.PushCAFile},
 		InboundListen: c.InboundListen, InboundUpstream: c.InboundUpstream, InboundProtocol: c.InboundProtocol,
 	}, log)
 }
@@ -117,7 +124,8 @@ func main() {
 	defer stop()
 
 	k := kong.Parse(&cli{}, kong.Name("monitor"), kong.Description("The sidecar of an AIDispatcher's worker."),
-		kong.Vars{"podinfo": monitorapi.PodinfoDir, "keyfile": filepath.Clean(monitorapi.ModelKeyFile)},
+		kong.Vars{"podinfo": monitorapi.PodinfoDir, "keyfile": filepath.Clean(monitorapi.ModelKeyFile),
+			"pushtoken": filepath.Clean(monitorapi.PushTokenFile), "pushca": filepath.Clean(monitorapi.PushCAFile)},
 		kong.DefaultEnvars("MONITOR"), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(log))
 
 	if err := k.Run(); err != nil {

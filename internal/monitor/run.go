@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/southwest-ai/agent-operator/internal/monitor/inbound"
+	"github.com/southwest-ai/agent-operator/internal/monitor/push"
 	"github.com/southwest-ai/agent-operator/internal/monitor/tasks"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
@@ -40,6 +41,8 @@ type Config struct {
 	Tasks tasks.Config
 	// InboundUpstream is the agent's address behind the inbound proxy, which speaks InboundProtocol; empty for no such proxy.
 	InboundUpstream, InboundProtocol string
+	// Push is where the figures are pushed to; its URL is empty for nowhere. Its labels are set here.
+	Push push.Config
 	// Drain are the times of a drain, and StopTimeout bounds how long the agent's preStop hook waits for it.
 	Drain       Times
 	StopTimeout time.Duration
@@ -92,7 +95,7 @@ func compose(c Config, log *slog.Logger) (*monitor, error) {
 	register(m.registry, m.worker)
 	m.serve("listen", c.Listen, Handler(m.worker, m.registry, c.StopTimeout, log))
 
-	for _, add := range []func(Config) error{m.addModel, m.addInbound, m.addTasks, m.addHook} {
+	for _, add := range []func(Config) error{m.addModel, m.addInbound, m.addTasks, m.addHook, m.addPush} {
 		if err := add(c); err != nil {
 			return nil, err
 		}
@@ -201,6 +204,28 @@ func (m *monitor) addHook(c Config) error {
 	}
 
 	m.loops = append(m.loops, func(ctx context.Context) { h.run(ctx, m.worker) })
+
+	return nil
+}
+
+// addPush adds remote write, where it is asked for.
+func (m *monitor) addPush(c Config) error {
+	if c.Push.URL == "" {
+		return nil
+	}
+
+	c.Push.Labels = push.Labels(c.Identity)
+
+	p, err := push.New(c.Push, m.registry, m.log)
+	if err != nil {
+		return err
+	}
+
+	if err := m.registry.Register(p); err != nil {
+		return fmt.Errorf("cannot tell the figures of pushing: %w", err)
+	}
+
+	m.loops = append(m.loops, p.Run)
 
 	return nil
 }

@@ -19,7 +19,11 @@ const (
 )
 
 // states are all that a task of this agent can be in.
-var states = []string{stateSubmitted, stateWorking, stateCompleted, stateFailed, stateCanceled}
+var states = []string{
+	stateSubmitted, stateWorking, stateCompleted, stateFailed, stateCanceled,
+	// Those that this agent's tasks are never in: whoever asks for them is right that there are none.
+	"TASK_STATE_INPUT_REQUIRED", "TASK_STATE_AUTH_REQUIRED", "TASK_STATE_REJECTED",
+}
 
 // outcomes are the ways a task can end, as the metrics call them.
 var outcomes = map[string]string{stateCompleted: "completed", stateFailed: "failed", stateCanceled: "canceled"}

@@ -23,18 +23,43 @@ type a2a struct {
 // Read implements Source. The states are asked for in the order in which a task passes them, so that one that moves on
 // meanwhile is counted twice rather than not at all.
 func (a *a2a) Read(ctx context.Context) (Load, error) {
-	var n [4]int64
+	waiting, err := a.sum(ctx, "TASK_STATE_AUTH_REQUIRED", "TASK_STATE_INPUT_REQUIRED")
 
-	for i, state := range []string{"TASK_STATE_AUTH_REQUIRED", "TASK_STATE_INPUT_REQUIRED", "TASK_STATE_SUBMITTED", "TASK_STATE_WORKING"} {
-		var err error
-		if n[i], err = a.count(ctx, state); err != nil {
-			return Load{}, err
-		}
+	// Some servers refuse a state that their tasks are never in.
+	var status *statusError
+	if err != nil && (!errors.As(err, &status) || status.code != http.StatusBadRequest) {
+		return Load{}, err
 	}
 
-	waiting, depth := n[0]+n[1], n[2]+n[3]
+	submitted, err := a.sum(ctx, "TASK_STATE_SUBMITTED")
+	if err != nil {
+		return Load{}, err
+	}
 
-	return Load{QueueDepth: &depth, InFlight: &n[3], WaitingForInput: &waiting}, nil
+	working, err := a.sum(ctx, "TASK_STATE_WORKING")
+	if err != nil {
+		return Load{}, err
+	}
+
+	depth := *submitted + *working
+
+	return Load{QueueDepth: &depth, InFlight: working, WaitingForInput: waiting}, nil
+}
+
+// sum returns the number of tasks in some states, and nil with an error.
+func (a *a2a) sum(ctx context.Context, states ...string) (*int64, error) {
+	var sum int64
+
+	for _, s := range states {
+		n, err := a.count(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+
+		sum += n
+	}
+
+	return &sum, nil
 }
 
 func (a *a2a) count(ctx context.Context, state string) (int64, error) {

@@ -91,6 +91,23 @@ func TestSources(t *testing.T) {
 			}),
 			want: load(5, 1, 3),
 		},
+		"A2ANeverWaits": {
+			reason: "A server that refuses a state its tasks are never in tells the others.", config: Config{Source: monitorapi.SourceA2A},
+			handler: func(rw http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Query().Get("status"), "_REQUIRED") {
+					rw.WriteHeader(http.StatusBadRequest)
+
+					return
+				}
+
+				a2aServer(map[string]int{"TASK_STATE_WORKING": 1})(rw, r)
+			},
+			want: load(1, 1),
+		},
+		"A2ARefuses": {
+			reason: "A server that refuses all is not idle.", config: Config{Source: monitorapi.SourceA2A},
+			handler: func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusBadRequest) }, err: "the agent answers 400",
+		},
 		"A2AWithout": {
 			reason: "A server without ListTasks is told from one without tasks.", config: Config{Source: monitorapi.SourceA2A},
 			handler: http.NotFound, err: "the agent has no ListTasks (it answers 404): set tasks.source to Inbound",

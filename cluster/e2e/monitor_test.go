@@ -39,9 +39,9 @@ func TestTasksAndTokensAreSeen(t *testing.T) {
 	page := command(t, "kubectl", "get", "--raw", podPath(worker, monitorapi.Port, monitorapi.PathMetrics))
 
 	for _, want := range []string{
-		fmt.Sprintf(`agent_tokens_total{direction="input",dispatcher="coder-agent-pool",model="gpt-4",namespace="%s",role="coder"} %d`, ns, s.Tokens.Input),
-		fmt.Sprintf(`agent_tokens_total{direction="output",dispatcher="coder-agent-pool",model="gpt-4",namespace="%s",role="coder"} %d`, ns, s.Tokens.Output),
-		fmt.Sprintf(`agent_queue_depth{dispatcher="coder-agent-pool",namespace="%s",role="coder"}`, ns),
+		fmt.Sprintf(`agent_tokens_total{direction="input",dispatcher="coder-agent-pool",model="gpt-4",namespace=%q,role="coder"} %d`, ns, s.Tokens.Input),
+		fmt.Sprintf(`agent_tokens_total{direction="output",dispatcher="coder-agent-pool",model="gpt-4",namespace=%q,role="coder"} %d`, ns, s.Tokens.Output),
+		fmt.Sprintf(`agent_queue_depth{dispatcher="coder-agent-pool",namespace=%q,role="coder"}`, ns),
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the metrics lack %s in\n%s", want, page)
@@ -129,7 +129,7 @@ func statusSays(t *testing.T, p corev1.Pod, what string, want func(monitorapi.St
 
 	eventually(t, what, func(context.Context) error {
 		if s := status(t, p); !want(s) {
-			b, _ := json.Marshal(s) //nolint:errchkjson // For a message.
+			b, _ := json.Marshal(s)
 
 			return fmt.Errorf("the status is %s", b)
 		}

@@ -60,7 +60,7 @@ func a2aTask(r *http.Request) (kind, error) {
 			Message message `json:"message"`
 		} `json:"params"`
 	}
-	if unread := json.Unmarshal(b, &m); !whole || unread != nil {
+	if !whole || !decodes(b, &m) {
 		// Of what cannot be read nobody knows that it begins nothing. The agent says what is wrong with it.
 		return kind{task: true, fresh: true, a2a: true}, nil
 	}
@@ -75,6 +75,8 @@ func a2aTask(r *http.Request) (kind, error) {
 
 	return kind{task: true, fresh: m.Params.Message.TaskID == "", a2a: true, rpc: true, id: m.ID}, nil
 }
+
+func decodes(b []byte, into any) bool { return json.Unmarshal(b, into) == nil }
 
 type message struct {
 	TaskID string `json:"taskId"`

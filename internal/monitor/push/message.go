@@ -59,7 +59,7 @@ func (m *message) encode(items []item) []byte {
 
 		for _, p := range i.points[:i.n] {
 			b = protowire.AppendTag(b, fieldSamples, protowire.BytesType)
-			b = protowire.AppendVarint(b, uint64(pointSize(p)))
+			b = protowire.AppendVarint(b, uint64(pointSize(p))) //nolint:gosec // A size is not negative.
 			b = protowire.AppendTag(b, fieldSample, protowire.Fixed64Type)
 			b = protowire.AppendFixed64(b, p.bits)
 			b = protowire.AppendTag(b, fieldTimestamp, protowire.VarintType)

@@ -65,7 +65,7 @@ func newPrometheus(t *testing.T, target string) *promServer {
 func (s *promServer) start() {
 	s.t.Helper()
 
-	s.cmd = exec.Command("prometheus", "--config.file="+filepath.Join(s.dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(s.dir, "data"), //nolint:gosec,noctx // The test's own paths; stop ends it.
+	s.cmd = exec.Command("prometheus", "--config.file="+filepath.Join(s.dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(s.dir, "data"),
 		"--web.listen-address="+s.address, "--web.enable-remote-write-receiver", "--log.level=error")
 	s.cmd.Stderr = os.Stderr
 

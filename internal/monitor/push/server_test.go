@@ -48,7 +48,7 @@ func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.sizes = append(s.sizes, len(told))
 
 	if s.fault != nil {
-		return s.fault(func() { s.store(told) })
+		return s.fault(func() { s.store(told) }) //nolint:bodyclose // It has none.
 	}
 
 	return s.store(told), nil

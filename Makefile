@@ -49,7 +49,7 @@ unit: ## Tests without a network and without a cluster.
 	@for m in $(MODULES); do echo "cd $$m && go test ./..."; (cd $$m && go test ./...); done
 
 integration: ## Tests against a real API server and etcd, real vector stores and a real Prometheus.
-	@$(LOCAL) build kubernetes weaviate pglite chroma
+	@$(LOCAL) build kubernetes weaviate pglite chroma clients
 	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/... ./internal/vector/... ./internal/monitor/... ./examples/agent/... ./cmd/provider/...
 
 e2e: ## Tests on a cluster of this machine, with the packages installed, once for each form of the API.

@@ -62,6 +62,7 @@ func Extras() []Program {
 		{Name: "weaviate", Module: "third_party/weaviate", Package: "github.com/weaviate/weaviate/cmd/weaviate-server"},
 		{Name: "pglite", Module: "third_party/pglite", NPM: true},
 		{Name: "chroma", Module: "third_party/chroma", NPM: true},
+		{Name: "clients", Module: "third_party/clients", NPM: true},
 		{
 			Name: "golangci-lint", Module: "third_party/golangci-lint",
 			Package: "github.com/golangci/golangci-lint/v2/cmd/golangci-lint",

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"testing"
 	"time"
 
@@ -97,13 +98,16 @@ func startProvider(t *testing.T) (stop func()) {
 func startProviderWith(t *testing.T, stores vectorcollection.Backends) (stop func()) {
 	t.Helper()
 
-	skip := true
+	// A machine that does much else takes longer than the default of half a minute.
+	skip, patience := true, 2*time.Minute
 	mgr, err := ctrl.NewManager(rest.CopyConfig(server), ctrl.Options{
 		Scheme:     NewScheme(),
 		Cache:      CacheOptions(time.Hour),
 		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: Uncached()}},
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: &skip},
+
+		GracefulShutdownTimeout: &patience,
 	})
 	if err != nil {
 		t.Fatalf("cannot create a manager: %v", err)
@@ -142,6 +146,13 @@ func startProviderWith(t *testing.T, stores vectorcollection.Backends) (stop fun
 		stopped = true
 
 		cancel()
+
+		late := time.AfterFunc(30*time.Second, func() {
+			t.Log("the manager does not end; this is what runs:")
+
+			_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1) // For whoever reads the failure.
+		})
+		defer late.Stop()
 
 		if err := <-done; err != nil {
 			t.Errorf("the manager ended with an error: %v", err)
@@ -200,7 +211,7 @@ func patch(t *testing.T, o client.Object, change func()) {
 func eventually(t *testing.T, what func() string) {
 	t.Helper()
 
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 
 	for {
 		last := what()

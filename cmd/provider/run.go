@@ -90,6 +90,7 @@ func (c *cli) managerOptions() ctrl.Options {
 		Scheme:                  controller.NewScheme(),
 		Cache:                   controller.CacheOptions(c.Sync),
 		Client:                  client.Options{Cache: &client.CacheOptions{DisableFor: controller.Uncached()}},
+		Controller:              controller.QueueConfig(),
 		Metrics:                 metricsserver.Options{BindAddress: c.MetricsBindAddress},
 		HealthProbeBindAddress:  c.HealthProbeBindAddress,
 		GracefulShutdownTimeout: &c.ShutdownTimeout,

@@ -11,11 +11,19 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/customresourcesgate"
 
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
+
+// QueueConfig is what all controllers have in common. They use the plain work queue: the one with priorities of the
+// controller-runtime that is linked (0.23.1) was seen to hold its lock while it hands an item to a worker that waits for the
+// lock, and then no controller of that queue goes on, nor does its manager end.
+func QueueConfig() config.Controller {
+	return config.Controller{UsePriorityQueue: new(false)}
+}
 
 // CacheOptions keep the cache small: of pods and Deployments only those of pools, and of these only what a controller
 // reads. Without it the provider's memory would grow with the cluster and not with the pools.

@@ -19,7 +19,6 @@ import (
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -100,12 +99,15 @@ func startProviderWith(t *testing.T, stores vectorcollection.Backends) (stop fun
 
 	// A machine that does much else takes longer than the default of half a minute.
 	skip, patience := true, 2*time.Minute
+	controllers := QueueConfig()
+	controllers.SkipNameValidation = &skip
+
 	mgr, err := ctrl.NewManager(rest.CopyConfig(server), ctrl.Options{
 		Scheme:     NewScheme(),
 		Cache:      CacheOptions(time.Hour),
 		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: Uncached()}},
 		Metrics:    metricsserver.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: &skip},
+		Controller: controllers,
 
 		GracefulShutdownTimeout: &patience,
 	})

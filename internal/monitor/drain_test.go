@@ -43,18 +43,22 @@ func TestDrainWaits(t *testing.T) {
 		// read is when they were read, after the drain began.
 		read, after time.Duration
 		open        int64
-		state       monitorapi.State
-		says        string
+		// ended is when the last request ended, after the drain began.
+		ended time.Duration
+		state monitorapi.State
+		says  string
 	}{
-		"Idle":         {reason: "An idle worker has drained when requests had time to go elsewhere.", tasks: known(0, 0), read: testGrace, after: testGrace, state: monitorapi.StateDrained, says: told},
-		"ReadTooEarly": {reason: "What was read before may not have seen the last task.", tasks: known(0, 0), read: testGrace - 1, after: testGrace, state: monitorapi.StateDraining, says: told + ": its load was not read yet"},
-		"InFlight":     {reason: "A task in flight is waited for.", tasks: known(1, 1), read: hour, after: hour, state: monitorapi.StateDraining, says: told + ": 1 tasks are in flight"},
-		"Waiting":      {reason: "A task that only waits is not.", tasks: known(3, 0), read: hour, after: hour, state: monitorapi.StateDrained, says: told},
-		"DepthOnly":    {reason: "Where nobody tells what is in flight, all that is unfinished is waited for.", tasks: depthOnly(2), read: hour, after: hour, state: monitorapi.StateDraining, says: told + ": 2 tasks are in flight"},
-		"Unknown":      {reason: "No data is not zero.", tasks: monitorapi.Tasks{Reason: "the agent answers 500"}, after: hour, state: monitorapi.StateDraining, says: told + ": its load is not known: the agent answers 500"},
-		"Open":         {reason: "A request that is open is a task.", tasks: known(0, 0), read: hour, after: hour, open: 2, state: monitorapi.StateDraining, says: told + ": 2 requests are open"},
-		"Late":         {reason: "Nothing is waited for for ever, and what was left is said.", tasks: known(1, 1), read: testLimit, after: testLimit, state: monitorapi.StateDrained, says: told + ": its time was over, and 1 tasks are in flight"},
-		"LateUnknown":  {reason: "Nor is an agent of which nothing is known.", tasks: monitorapi.Tasks{Reason: "x"}, after: testLimit, state: monitorapi.StateDrained, says: told + ": its time was over, and its load is not known: x"},
+		"Idle":          {reason: "An idle worker has drained when requests had time to go elsewhere.", tasks: known(0, 0), read: testGrace, after: testGrace, state: monitorapi.StateDrained, says: told},
+		"ReadTooEarly":  {reason: "What was read before may not have seen the last task.", tasks: known(0, 0), read: testGrace - 1, after: testGrace, state: monitorapi.StateDraining, says: told + ": its load was not read yet"},
+		"InFlight":      {reason: "A task in flight is waited for.", tasks: known(1, 1), read: hour, after: hour, state: monitorapi.StateDraining, says: told + ": 1 tasks are in flight"},
+		"Waiting":       {reason: "A task that only waits is not.", tasks: known(3, 0), read: hour, after: hour, state: monitorapi.StateDrained, says: told},
+		"DepthOnly":     {reason: "Where nobody tells what is in flight, all that is unfinished is waited for.", tasks: depthOnly(2), read: hour, after: hour, state: monitorapi.StateDraining, says: told + ": 2 tasks are in flight"},
+		"Unknown":       {reason: "No data is not zero.", tasks: monitorapi.Tasks{Reason: "the agent answers 500"}, after: hour, state: monitorapi.StateDraining, says: told + ": its load is not known: the agent answers 500"},
+		"Open":          {reason: "A request that is open is a task.", tasks: known(0, 0), read: hour, after: hour, open: 2, state: monitorapi.StateDraining, says: told + ": 2 requests are open"},
+		"ReadBeforeEnd": {reason: "What was read before a request ended may not have seen the task that it began.", tasks: known(0, 0), read: testGrace, after: hour, ended: testGrace + 1, state: monitorapi.StateDraining, says: told + ": its load was not read yet"},
+		"ReadAfterEnd":  {reason: "What was read after it has.", tasks: known(0, 0), read: testGrace + 1, after: hour, ended: testGrace + 1, state: monitorapi.StateDrained, says: told},
+		"Late":          {reason: "Nothing is waited for for ever, and what was left is said.", tasks: known(1, 1), read: testLimit, after: testLimit, state: monitorapi.StateDrained, says: told + ": its time was over, and 1 tasks are in flight"},
+		"LateUnknown":   {reason: "Nor is an agent of which nothing is known.", tasks: monitorapi.Tasks{Reason: "x"}, after: testLimit, state: monitorapi.StateDrained, says: told + ": its time was over, and its load is not known: x"},
 	}
 
 	for name, tc := range cases {
@@ -64,6 +68,7 @@ func TestDrainWaits(t *testing.T) {
 			w.Sense(Senses{
 				Tasks: func() (monitorapi.Tasks, time.Time) { return tc.tasks, epoch.Add(tc.read) },
 				Open:  func() int64 { return tc.open },
+				Ended: func() time.Time { return epoch.Add(tc.ended) },
 			})
 			w.Obey(map[string]string{monitorapi.AnnotationDrain: "d1"})
 

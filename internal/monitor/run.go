@@ -143,7 +143,7 @@ func (m *monitor) addInbound(c Config) error {
 		return err
 	}
 
-	m.senses.Open = p.Open
+	m.senses.Open, m.senses.Ended = p.Open, p.Ended
 	m.serve("inbound", c.InboundListen, p)
 	m.closers = append(m.closers, p.Close)
 

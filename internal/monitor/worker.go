@@ -51,6 +51,8 @@ type Senses struct {
 	Tasks func() (monitorapi.Tasks, time.Time)
 	// Open returns the number of requests with a task that are open at the inbound proxy.
 	Open func() int64
+	// Ended returns when the last of them ended; the zero time where there was none.
+	Ended func() time.Time
 	// Tokens returns what the model server billed, and Budget the worker's share.
 	Tokens func() monitorapi.Tokens
 	Budget func() *monitorapi.Budget
@@ -151,6 +153,13 @@ func (w *Worker) inFlight(since time.Time) string {
 
 	if w.senses.Tasks == nil {
 		return ""
+	}
+
+	// A request that was open meanwhile may have begun a task and have been answered after the reading.
+	if w.senses.Ended != nil {
+		if at := w.senses.Ended(); at.After(since) {
+			since = at
+		}
 	}
 
 	t, at := w.senses.Tasks()

@@ -28,6 +28,8 @@ type Proxy struct {
 	isTask    func(*http.Request) (kind, error)
 	refusing  func() bool
 	open      atomic.Int64
+	// ended is when the last request with a task ended that was passed on.
+	ended atomic.Pointer[time.Time]
 }
 
 // New returns a proxy to an agent on loopback that speaks a protocol of monitorapi's, InboundHTTP or InboundA2A. Refusing says
@@ -66,6 +68,7 @@ func New(upstream, protocol string, refusing func() bool, log *slog.Logger) (*Pr
 			r.Out.Host = r.In.Host
 			r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"]
 			r.SetXForwarded()
+			keep(r, "Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto")
 		},
 		Transport:     p.transport,
 		FlushInterval: -1,
@@ -81,6 +84,25 @@ func (p *Proxy) Close() { p.transport.CloseIdleConnections() }
 
 // Open returns the number of requests with a task that are open.
 func (p *Proxy) Open() int64 { return p.open.Load() }
+
+// Ended returns when the last request with a task ended that was passed on; the zero time where there was none. Of a task that
+// it began, a reading of the agent's load from before then knows nothing.
+func (p *Proxy) Ended() time.Time {
+	if at := p.ended.Load(); at != nil {
+		return *at
+	}
+
+	return time.Time{}
+}
+
+// keep passes on what a proxy further out said of the client: only that one knows whether it came by TLS.
+func keep(r *httputil.ProxyRequest, headers ...string) {
+	for _, h := range headers {
+		if v := r.In.Header[h]; len(v) > 0 {
+			r.Out.Header[h] = v
+		}
+	}
+}
 
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
@@ -101,6 +123,14 @@ func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		refuse(rw, k)
 
 		return
+	}
+
+	if k.task {
+		// Before it is counted as ended, so that who finds none open knows when that began. What was refused begins nothing.
+		defer func() {
+			now := time.Now()
+			p.ended.Store(&now)
+		}()
 	}
 
 	p.forward.ServeHTTP(rw, r)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -205,14 +206,85 @@ func TestAgentDown(t *testing.T) {
 	}
 }
 
-// The agent sees the name it was asked by and who asked.
+// The agent sees the name it was asked by, who asked, and what proxies further out said of that.
 func TestHeaders(t *testing.T) {
-	_, url := serve(t, monitorapi.InboundA2A, func() bool { return true }, func(rw http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(rw, r.Host, " ", r.Header.Get("X-Forwarded-For"), " ", r.URL.RawQuery)
-	})
+	cases := map[string]struct {
+		reason string
+		sent   http.Header
+		want   string
+	}{
+		"Direct": {reason: "Without another proxy this one says who asked.", want: "127.0.0.1 http HOST "},
+		"BehindIngress": {
+			reason: "Only the outermost proxy knows how the client came.",
+			sent: http.Header{
+				"X-Forwarded-For": {"192.0.2.7"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"agents.example.org"}, "Forwarded": {"proto=https"},
+			},
+			want: "192.0.2.7, 127.0.0.1 https agents.example.org proto=https",
+		},
+	}
 
-	if _, got, _ := send(t.Context(), t, http.MethodGet, url+"/x?a=1;b=2", ""); got != strings.TrimPrefix(url, "http://")+" 127.0.0.1 a=1;b=2" {
-		t.Error(got)
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, url := serve(t, monitorapi.InboundA2A, func() bool { return true }, func(rw http.ResponseWriter, r *http.Request) {
+				h := r.Header
+				fmt.Fprint(rw, r.Host, " ", r.URL.RawQuery, " ", h.Get("X-Forwarded-For"), " ", h.Get("X-Forwarded-Proto"), " ", h.Get("X-Forwarded-Host"), " ", h.Get("Forwarded"))
+			})
+
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/x?a=1;b=2", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			maps.Copy(req.Header, tc.sent)
+
+			rsp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			defer func() { _ = rsp.Body.Close() }()
+
+			got, err := io.ReadAll(rsp.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			host := strings.TrimPrefix(url, "http://")
+			if diff := cmp.Diff(host+" a=1;b=2 "+strings.ReplaceAll(tc.want, "HOST", host), string(got)); diff != "" {
+				t.Errorf("\n%s\n-want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// When the last task's request ended is told, and what was refused is none: a drain must not wait for those that are.
+func TestEnded(t *testing.T) {
+	var refusing atomic.Bool
+
+	p, url := serve(t, monitorapi.InboundHTTP, refusing.Load, func(http.ResponseWriter, *http.Request) {})
+
+	send(t.Context(), t, http.MethodGet, url, "")
+
+	if at := p.Ended(); !at.IsZero() {
+		t.Errorf("what reads began a task until %s", at)
+	}
+
+	began := time.Now()
+
+	send(t.Context(), t, http.MethodPost, url, "")
+	noneOpen(t, p)
+
+	ended := p.Ended()
+	if ended.Before(began) {
+		t.Errorf("a task that began at %s ended at %s", began, ended)
+	}
+
+	refusing.Store(true)
+	send(t.Context(), t, http.MethodPost, url, "")
+	noneOpen(t, p)
+
+	if at := p.Ended(); at != ended {
+		t.Errorf("what was refused began a task until %s", at)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ var errDown = &net.OpError{Op: "dial", Err: errors.New("connection refused")}
 // A server stores what it is told as Prometheus does: a push with one sample that is older than its series' newest, or another
 // at the same time, is refused as a whole.
 type server struct {
+	mu     sync.Mutex
 	series map[string][]point
 	// at are the times of the requests, and sizes the numbers of their series.
 	at    []time.Duration
@@ -44,6 +46,9 @@ func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 		return reply(http.StatusBadRequest, err.Error()), nil
 	}
 
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
 	s.at = append(s.at, time.Since(s.began))
 	s.sizes = append(s.sizes, len(told))
 
@@ -52,6 +57,16 @@ func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 
 	return s.store(told), nil
+}
+
+// fail has the server fail from now on, or no longer, and returns how many requests there were.
+func (s *server) fail(fault func(store func()) (*http.Response, error)) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.fault = fault
+
+	return len(s.at)
 }
 
 func (s *server) store(all []told) *http.Response {

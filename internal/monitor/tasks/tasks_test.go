@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -237,11 +238,11 @@ func TestWatcher(t *testing.T) {
 		began := time.Now().UTC()
 		seven := int64(7)
 
-		var err error
+		var broken atomic.Bool
 
 		w := NewWatcher(Func(func(context.Context) (Load, error) {
-			if err != nil {
-				return Load{}, err
+			if broken.Load() {
+				return Load{}, errors.New("the agent answers 500")
 			}
 
 			return Load{QueueDepth: &seven}, nil
@@ -268,7 +269,7 @@ agent_queue_depth{namespace="team-a"} 7
 			t.Error(err)
 		}
 
-		err = errors.New("the agent answers 500")
+		broken.Store(true)
 
 		time.Sleep(2 * time.Second)
 
@@ -291,7 +292,7 @@ aidispatcher_monitor_tasks_known{namespace="team-a"} 0
 			t.Error(err)
 		}
 
-		err = nil
+		broken.Store(false)
 
 		time.Sleep(2 * time.Second)
 

@@ -358,12 +358,21 @@ func memory(t *testing.T, p proxy) float64 {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 
+	open := make([]io.Closer, 0, manyStreams)
+
+	defer func() {
+		for _, body := range open {
+			_ = body.Close()
+		}
+	}()
+
 	for range manyStreams {
 		rsp := post(ctx, t, c, p.url, streamRequest, "X-Events", "3", "X-Hold", "1")
 		if rsp == nil {
 			return 0
 		}
-		defer rsp.Body.Close()
+
+		open = append(open, rsp.Body)
 
 		for n, lines := 0, bufio.NewScanner(rsp.Body); n < 3 && lines.Scan(); {
 			if strings.HasPrefix(lines.Text(), "data: ") {

@@ -367,7 +367,7 @@ func memory(t *testing.T, p proxy) float64 {
 	}()
 
 	for range manyStreams {
-		rsp := post(ctx, t, c, p.url, streamRequest, "X-Events", "3", "X-Hold", "1")
+		rsp := post(ctx, t, c, p.url, streamRequest, "X-Events", "3", "X-Hold", "1") //nolint:bodyclose // All are closed together.
 		if rsp == nil {
 			return 0
 		}

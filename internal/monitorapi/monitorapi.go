@@ -21,7 +21,7 @@ const (
 	AnnotationSlot = "southwest.ai/slot"
 	// AnnotationEpoch is the fencing epoch under which it holds the slot, a number from 1 that never repeats in a pool.
 	AnnotationEpoch = "southwest.ai/epoch"
-	// AnnotationRestore is the manifest to restore before the agent starts, or RestoreNone.
+	// AnnotationRestore is what to restore before the agent starts: RestoreNone, RestoreLatest or a checkpoint.
 	AnnotationRestore = "southwest.ai/restore"
 	// AnnotationDrain is the id of a drain: while it is there the worker takes no new tasks.
 	AnnotationDrain = "southwest.ai/drain"

@@ -44,6 +44,8 @@ type Status struct {
 	Tokens *Tokens `json:"tokens,omitempty"`
 	// Budget is the worker's share of its pool's token budget; absent where there is none.
 	Budget *Budget `json:"budget,omitempty"`
+	// Checkpoint is what is known of the worker's checkpoints; absent where its pool has no repository.
+	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
 
 	StartedAt time.Time `json:"startedAt"`
 }

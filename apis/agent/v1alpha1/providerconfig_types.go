@@ -95,15 +95,56 @@ type VectorStore struct {
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
 }
 
+// A KeyRecipient may open the checkpoints of a pool when the cluster and its Secrets are lost.
+// +kubebuilder:validation:XValidation:rule="has(self.age) != has(self.kms)",message="set exactly one of age and kms"
+type KeyRecipient struct {
+	// Age is an age recipient, such as age1... or an SSH public key. Its identity is kept outside of the cluster.
+	// +optional
+	// +kubebuilder:validation:MaxLength=8192
+	Age string `json:"age,omitempty"`
+
+	// KMS is the URL of a key of a key management service, such as awskms:///alias/checkpoints?region=eu-central-1. The
+	// provider's own identity must be allowed to encrypt with it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	KMS string `json:"kms,omitempty"`
+}
+
 // CheckpointStore says where an object store is and how to get in.
 type CheckpointStore struct {
-	// URL of the bucket, such as s3://bucket?region=eu-central-1.
+	// URL of the bucket, without credentials: s3://bucket?region=eu-central-1, gs://bucket, azblob://container?storage_account=name.
+	// A path after the bucket is a prefix.
 	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
 	URL string `json:"url"`
 
-	// Credentials of the store.
+	// TLS says how the store is trusted.
+	// +optional
+	TLS *StoreTLS `json:"tls,omitempty"`
+
+	// Credentials by which the provider makes repositories, and removes what is kept no longer.
 	// +optional
 	Credentials *Credentials `json:"credentials,omitempty"`
+
+	// WorkerCredentials are given to the workers' monitors. They need to read, to write and to list, and never to delete. Of a
+	// ProviderConfig, Credentials are used where it is empty. Of a ClusterProviderConfig, the Secret is looked for in each
+	// pool's own namespace, so that each team has credentials of its own; without it the workers have none.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self.source in ['None', 'Secret']",message="workerCredentials.source must be None or Secret"
+	WorkerCredentials *Credentials `json:"workerCredentials,omitempty"`
+
+	// Recipients are for whom each pool's data key is wrapped, in the store beside the data. Without any, the state is lost with
+	// the Secret that has the key.
+	// +optional
+	// +kubebuilder:validation:MaxItems=16
+	Recipients []KeyRecipient `json:"recipients,omitempty"`
+
+	// TimeoutSeconds is how long a call may take.
+	// +optional
+	// +kubebuilder:default=60
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=600
+	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
 }
 
 // ProviderConfigSpec says where the stores are.

@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	agentv1alpha1 "github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
@@ -224,6 +225,16 @@ type Checkpoint struct {
 	// Retain says how many checkpoints of a slot are kept.
 	// +optional
 	Retain *Retain `json:"retain,omitempty"`
+
+	// Quota is how much the pool's checkpoints may take in the store before the pool says so. Nothing is refused by it: a state
+	// that cannot be saved would be lost with its worker.
+	// +optional
+	Quota *resource.Quantity `json:"quota,omitempty"`
+
+	// OnDelete says what becomes of the checkpoints when the AIDispatcher is deleted, or its checkpoint removed.
+	// +optional
+	// +kubebuilder:default=Keep
+	OnDelete agentv1alpha1.DataPolicy `json:"onDelete,omitempty"`
 
 	// ProviderConfigRef names the configuration that says where the store is.
 	// +optional

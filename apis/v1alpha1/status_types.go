@@ -191,6 +191,20 @@ type CheckpointStatus struct {
 	// FirstReadyTime is when the repository was first ready. From then on workers may exist.
 	// +optional
 	FirstReadyTime *metav1.Time `json:"firstReadyTime,omitempty"`
+
+	// Slots is the number of slots with a checkpoint, and Hibernated that of those without a worker.
+	// +optional
+	Slots *int32 `json:"slots,omitempty"`
+	// +optional
+	Hibernated *int32 `json:"hibernated,omitempty"`
+
+	// RPOMet says whether each worker's state was in a checkpoint within the last two intervals.
+	// +optional
+	RPOMet *bool `json:"rpoMet,omitempty"`
+
+	// Corrupt is the number of stored objects that are lost or are not what was written.
+	// +optional
+	Corrupt *int32 `json:"corrupt,omitempty"`
 }
 
 // LastScale is a change of a pool's size and why it was made.

@@ -183,6 +183,11 @@ func (in *Checkpoint) DeepCopyInto(out *Checkpoint) {
 		*out = new(Retain)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.Quota != nil {
+		in, out := &in.Quota, &out.Quota
+		x := (*in).DeepCopy()
+		*out = &x
+	}
 	if in.ProviderConfigRef != nil {
 		in, out := &in.ProviderConfigRef, &out.ProviderConfigRef
 		*out = new(v2.ProviderConfigReference)
@@ -206,6 +211,26 @@ func (in *CheckpointStatus) DeepCopyInto(out *CheckpointStatus) {
 	if in.FirstReadyTime != nil {
 		in, out := &in.FirstReadyTime, &out.FirstReadyTime
 		*out = (*in).DeepCopy()
+	}
+	if in.Slots != nil {
+		in, out := &in.Slots, &out.Slots
+		*out = new(int32)
+		**out = **in
+	}
+	if in.Hibernated != nil {
+		in, out := &in.Hibernated, &out.Hibernated
+		*out = new(int32)
+		**out = **in
+	}
+	if in.RPOMet != nil {
+		in, out := &in.RPOMet, &out.RPOMet
+		*out = new(bool)
+		**out = **in
+	}
+	if in.Corrupt != nil {
+		in, out := &in.Corrupt, &out.Corrupt
+		*out = new(int32)
+		**out = **in
 	}
 }
 

@@ -164,6 +164,10 @@ func defaultCatalog(c *v1beta1.Catalog) {
 			d.Hook.TimeoutSeconds = new(int64(defaultHookSeconds))
 		}
 
+		if c := r.Checkpoint; c != nil && c.Quiesce != nil && c.Quiesce.TimeoutSeconds == nil {
+			c.Quiesce.TimeoutSeconds = new(int64(defaultQuiesceSeconds))
+		}
+
 		for j := range r.Ports {
 			if r.Ports[j].ServicePort == 0 {
 				r.Ports[j].ServicePort = r.Ports[j].ContainerPort

@@ -15,6 +15,7 @@ import (
 
 	agentv1alpha1 "github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"github.com/southwest-ai/agent-operator/apis/v1alpha1"
+	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
 // The defaults of the API, for callers who come without an API server, such as a rendering on a laptop.
@@ -46,6 +47,8 @@ type Claim struct {
 	Name      string
 	Namespace string
 	Spec      v1alpha1.AIDispatcherSpec
+	// RestoreFrom is the earlier state that is asked for, or empty.
+	RestoreFrom string
 }
 
 // readClaim reads a claim from a composite resource: a namespaced one is the claim itself, a legacy one names it.
@@ -58,6 +61,8 @@ func readClaim(xr *structpb.Struct) (Claim, error) {
 	if c.Name == "" || c.Namespace == "" {
 		return c, refuse(v1alpha1.ReasonInvalidClaim, "composite resource %q has neither a namespace nor a claim: create an AIDispatcher in a namespace", text(xr, "metadata", "name"))
 	}
+
+	c.RestoreFrom = text(xr, "metadata", "annotations", monitorapi.AnnotationRestoreFrom)
 
 	if err := decodeSpec(xr, &c.Spec); err != nil {
 		return c, refuse(v1alpha1.ReasonInvalidClaim, "cannot read spec: %s", err)

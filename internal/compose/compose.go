@@ -45,6 +45,8 @@ type pool struct {
 	// Whether workers are given the memory, and how its collection is laid out already.
 	wired   bool
 	laidOut object
+	// Whether workers are given the checkpoint repository.
+	saves bool
 }
 
 // A model as the workers of a pool reach it.
@@ -95,6 +97,7 @@ func Compose(xr *structpb.Struct, cat *Catalog, observed map[string]*structpb.St
 
 	o := observe(xr, observed)
 	p.wired, p.laidOut = wiresMemory(p, o), laidOut(observed[resourceVectorCollection])
+	p.saves = savesState(p, o)
 	status := deriveStatus(p, o)
 
 	out := map[string]Resource{
@@ -148,7 +151,9 @@ func newPool(c Claim, cat *Catalog) (*pool, error) {
 		}
 	}
 
-	return &pool{Claim: c, name: nameFor(c.Name), role: r, model: m, cat: cat}, nil
+	p := &pool{Claim: c, name: nameFor(c.Name), role: r, model: m, cat: cat}
+
+	return p, p.validateCheckpoint()
 }
 
 // mostReplicas returns the largest size a claim asks for.

@@ -106,11 +106,15 @@ func (p *pool) fromMemorySecret(env, key string, optional bool) object {
 	return object{"name": env, "valueFrom": object{"secretKeyRef": ref}}
 }
 
-// workerLabels are the labels of the pods. The memory is not deleted while there is a pod that carries its name.
+// workerLabels are the labels of the pods. What a pod carries the name of is not deleted while it is there.
 func (p *pool) workerLabels() object {
 	labels := p.labels()
 	if p.wired {
 		labels[agentv1alpha1.LabelMemory] = p.name
+	}
+
+	if p.saves {
+		labels[agentv1alpha1.LabelCheckpoint] = p.name
 	}
 
 	return labels

@@ -177,13 +177,23 @@ func (p *pool) pushVolume() object {
 	return object{"name": volumePush, "projected": object{"sources": sources}}
 }
 
-// workerAnnotations of the pod template.
-func (p *pool) workerAnnotations() *structpb.Value {
+// workerAnnotations of the pod template. An earlier state is asked for here, because workers are replaced for it.
+func (p *pool) workerAnnotations() any {
+	scraped := scrapeAnnotations
 	if m := p.cat.monitor.Metrics; m != nil && m.Annotations != nil && !*m.Annotations {
-		return nil
+		scraped = nil
 	}
 
-	return scrapeAnnotations
+	if p.RestoreFrom == "" {
+		return scraped
+	}
+
+	out := object{monitorapi.AnnotationRestoreFrom: p.RestoreFrom}
+	for k, v := range scraped.GetStructValue().GetFields() {
+		out[k] = v
+	}
+
+	return out
 }
 
 // podMonitor has the Prometheus Operator scrape the pool's workers.

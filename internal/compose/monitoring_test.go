@@ -67,7 +67,7 @@ func decode(t *testing.T, rsp *fnv1.RunFunctionResponse, name string, into any) 
 // What the catalog says of a role and a model reaches the monitor, in the words that it reads.
 func TestMonitorIsTold(t *testing.T) {
 	always := map[string]string{
-		"MONITOR_DISPATCHER": "pool", "MONITOR_ROLE": "coder", "MONITOR_STATE_DIR": "/var/lib/agent",
+		"MONITOR_DISPATCHER": "pool", "MONITOR_ROLE": "coder", "MONITOR_STATE_VOLUME": "/var/lib/southwest.ai/volume",
 		"MONITOR_MODEL_ENDPOINT": "http://model-server.aidispatcher-models.svc.cluster.local/v1", "MONITOR_MODEL_PROTOCOL": "OpenAI",
 		"MONITOR_STOP_TIMEOUT": "290s",
 	}

@@ -33,6 +33,8 @@ type observedDeployment struct {
 	progressing                condition
 	// Whether its workers are given the memory.
 	hasMemory bool
+	// Whether its workers are given the checkpoint repository.
+	hasCheckpoint bool
 }
 
 // rollingOut says whether pods are being replaced, in the words of the Deployment controller (pkg/controller/deployment/util).
@@ -93,13 +95,14 @@ func observeDeployment(d *structpb.Struct) observedDeployment {
 	}
 
 	return observedDeployment{
-		exists:      true,
-		current:     zeroIfNil(number(d, "status", "observedGeneration")) >= zeroIfNil(number(d, "metadata", "generation")),
-		asked:       zeroIfNil(number(d, "spec", "replicas")),
-		replicas:    zeroIfNil(number(d, "status", "replicas")),
-		available:   zeroIfNil(number(d, "status", "availableReplicas")),
-		progressing: conditionOf(d, "Progressing"),
-		hasMemory:   field(d, "spec", "template", "metadata", "labels", agentv1alpha1.LabelMemory) != nil,
+		exists:        true,
+		current:       zeroIfNil(number(d, "status", "observedGeneration")) >= zeroIfNil(number(d, "metadata", "generation")),
+		asked:         zeroIfNil(number(d, "spec", "replicas")),
+		replicas:      zeroIfNil(number(d, "status", "replicas")),
+		available:     zeroIfNil(number(d, "status", "availableReplicas")),
+		progressing:   conditionOf(d, "Progressing"),
+		hasMemory:     field(d, "spec", "template", "metadata", "labels", agentv1alpha1.LabelMemory) != nil,
+		hasCheckpoint: hasCheckpoint(d),
 	}
 }
 

@@ -50,6 +50,28 @@ spec: {role: coder, modelRef: gpt-4, replicas: 3}
 			want:    "name a model: set spec.modelRef to a model of the platform's catalog, or spec.modelEndpoint to the URL of one",
 			because: "InvalidClaim",
 		},
+		"StatelessCheckpoint": {
+			reason:  "What has no state has no checkpoints.",
+			claim:   func(y string) string { return strings.Replace(y, "role: coder, modelRef: gpt-4, replicas: 3", "role: planner, modelRef: gpt-4, checkpoint: {}", 1) },
+			want:    `spec.checkpoint is for agents with state, and those of role "planner" have none: remove it, or choose another role`,
+			because: "Unsupported",
+		},
+		"RestoreWithoutCheckpoint": {
+			reason:  "An earlier state is one that was kept.",
+			claim:   func(y string) string { return strings.Replace(y, "name: pool,", `name: pool, annotations: {southwest.ai/restore-from: "2026-01-02T03:04:05Z"},`, 1) },
+			want:    "annotation southwest.ai/restore-from asks for an earlier state, and the pool has no checkpoints: remove it, or set spec.checkpoint",
+			because: "InvalidClaim",
+		},
+		"RestoreFromNowhere": {
+			reason: "A state that cannot be found is not guessed.",
+			claim: func(y string) string {
+				y = strings.Replace(y, "replicas: 3", "checkpoint: {}", 1)
+
+				return strings.Replace(y, "name: pool,", `name: pool, annotations: {southwest.ai/restore-from: yesterday},`, 1)
+			},
+			want:    `annotation southwest.ai/restore-from: "yesterday" is neither a time such as 2026-01-02T15:04:05Z nor a checkpoint such as 3/0000000007-0000000042`,
+			because: "InvalidClaim",
+		},
 		"DimZero": {
 			reason: "A vector has at least one dimension.",
 			claim: func(y string) string {

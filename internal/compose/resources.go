@@ -93,18 +93,6 @@ func triggers(metrics []v1alpha1.Metric) list {
 	return out
 }
 
-// checkpoint returns the pool's checkpoint repository. Two pools of one name in two namespaces must not share one.
-func (p *pool) checkpoint() *structpb.Struct {
-	c := p.Spec.Checkpoint
-	params := object{"pool": p.Namespace + "/" + p.Claim.Name, "intervalSeconds": c.IntervalSeconds}
-
-	if r := c.Retain; r != nil {
-		params["retain"] = object{"last": r.Last, "hourly": r.Hourly, "daily": r.Daily}
-	}
-
-	return p.managed("Checkpoint", params, c.ProviderConfigRef, nil)
-}
-
 // managed returns a managed resource, with the secret that its connection details go to, or nil. Without a reference the
 // API's default configuration applies.
 func (p *pool) managed(kind string, params object, ref *xpv2.ProviderConfigReference, secret object) *structpb.Struct {

@@ -306,7 +306,7 @@ func statusFields(p *pool, o observation, s Status) *structpb.Struct {
 	}
 
 	if p.Spec.Checkpoint != nil {
-		f["checkpoint"] = object{"ready": o.checkpoint.ready, "firstReadyTime": orNil(o.checkpoint.firstReady)}
+		f["checkpoint"] = checkpointFields(o.checkpoint)
 	}
 
 	return asStruct(f)

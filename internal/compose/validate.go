@@ -60,6 +60,10 @@ func validateCatalog(c *v1beta1.Catalog) []string {
 func validateRole(p *problems, at string, r *v1beta1.Role) {
 	p.image(at+".image", r.Image)
 
+	if r.Stateless && r.Checkpoint != nil {
+		p.add(at+".checkpoint", "is for agents with state, and these are stateless: remove one of the two")
+	}
+
 	if r.Stateless && r.StateVolume != nil {
 		p.add(at+".stateVolume", "contradicts stateless: true: remove the one or the other")
 	}

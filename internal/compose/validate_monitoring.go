@@ -39,6 +39,10 @@ func validateMonitoring(p *problems, at string, r *v1beta1.Role) {
 	if d := r.Drain; d != nil {
 		validateDrain(p, at+".drain", r)
 	}
+
+	if c := r.Checkpoint; c != nil && c.Quiesce != nil {
+		validateHook(p, at+".checkpoint.quiesce", r, c.Quiesce.Port, c.Quiesce.Path, *c.Quiesce.TimeoutSeconds)
+	}
 }
 
 func validateTasks(p *problems, at string, r *v1beta1.Role) {
@@ -92,21 +96,22 @@ func validateDrain(p *problems, at string, r *v1beta1.Role) {
 		p.add(at+".timeoutSeconds", "is %d and must be at least 1", *t)
 	}
 
-	h := r.Drain.Hook
-	if h == nil {
-		return
+	if h := r.Drain.Hook; h != nil {
+		validateHook(p, at+".hook", r, h.Port, h.Path, *h.TimeoutSeconds)
+	}
+}
+
+func validateHook(p *problems, at string, r *v1beta1.Role, port int32, path string, timeout int64) {
+	if path == "" {
+		p.add(at+".path", "is empty: say what to POST to")
 	}
 
-	if h.Path == "" {
-		p.add(at+".hook.path", "is empty: say what to POST to")
+	if timeout < 1 {
+		p.add(at+".timeoutSeconds", "is %d and must be at least 1", timeout)
 	}
 
-	if *h.TimeoutSeconds < 1 {
-		p.add(at+".hook.timeoutSeconds", "is %d and must be at least 1", *h.TimeoutSeconds)
-	}
-
-	validateAgentPort(p, at+".hook", r, h.Port)
-	validatePath(p, at+".hook", h.Path)
+	validateAgentPort(p, at, r, port)
+	validatePath(p, at, path)
 }
 
 func validateAgentPort(p *problems, at string, r *v1beta1.Role, port int32) {

@@ -171,15 +171,11 @@ func (p *pool) monitorContainer(name, command string) object {
 		envVar(monitorapi.EnvDispatcher, p.Claim.Name),
 		envVar(monitorapi.EnvRole, p.role.Name),
 	}
-	mounts := list{podinfoMount}
-
-	if !p.role.Stateless {
-		env = append(env, envVar(monitorapi.EnvStateDir, p.role.StatePath))
-		mounts = append(mounts, object{"name": volumeState, "mountPath": p.role.StatePath})
-	}
+	env = append(env, p.stateEnv()...)
+	mounts := append(list{podinfoMount}, p.stateMounts()...)
 
 	if command == "run" {
-		env = slices.Concat(env, p.monitoringEnv(), p.memoryPlaceEnv())
+		env = slices.Concat(env, p.saveEnv(), p.monitoringEnv(), p.memoryPlaceEnv())
 
 		if p.model.keyForMonitor() {
 			mounts = append(mounts, object{"name": volumeModelKey, "mountPath": path.Dir(monitorapi.ModelKeyFile), "readOnly": true})
@@ -215,7 +211,7 @@ func (p *pool) agent() object {
 	mounts := list{tmpMount}
 
 	if !r.Stateless {
-		mounts = append(mounts, object{"name": volumeState, "mountPath": r.StatePath})
+		mounts = append(mounts, p.agentStateMount())
 	}
 
 	if p.wired {
@@ -289,6 +285,10 @@ func (p *pool) volumes() list {
 
 	if p.wired {
 		vols = append(vols, object{"name": volumeMemory, "secret": object{"secretName": p.memorySecret()}})
+	}
+
+	if p.saves {
+		vols = append(vols, p.checkpointVolume())
 	}
 
 	return vols

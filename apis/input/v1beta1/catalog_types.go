@@ -160,6 +160,10 @@ type Role struct {
 	// +optional
 	Memory *Memory `json:"memory,omitempty"`
 
+	// Checkpoint is what the platform decides of the checkpoints of this role's pools.
+	// +optional
+	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
+
 	// MaxReplicas is the largest pool a claim of this role may ask for. No limit but the API's own where it is empty.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
@@ -175,6 +179,34 @@ type Memory struct {
 	// empty.
 	// +optional
 	ProviderConfigRef *xpv2.ProviderConfigReference `json:"providerConfigRef,omitempty"`
+}
+
+// Checkpoint is what the platform decides of a role's checkpoints.
+type Checkpoint struct {
+	// Quiesce is called before and after each save, so that an agent can finish what it is writing. Without it the state is
+	// saved as it is found; a file that changes meanwhile is read again.
+	// +optional
+	Quiesce *QuiesceHook `json:"quiesce,omitempty"`
+
+	// ProviderConfigRef names the configuration for claims that name none. The ClusterProviderConfig "default" where it is
+	// empty.
+	// +optional
+	ProviderConfigRef *xpv2.ProviderConfigReference `json:"providerConfigRef,omitempty"`
+}
+
+// A QuiesceHook is asked to hold still while the state is read, by a POST on loopback.
+type QuiesceHook struct {
+	// Port of the agent, 1 to 65535. The first of the role's ports where it is empty.
+	// +optional
+	Port int32 `json:"port,omitempty"`
+
+	// Path of the hook.
+	Path string `json:"path"`
+
+	// TimeoutSeconds of one call. 10 where it is empty.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	TimeoutSeconds *int64 `json:"timeoutSeconds,omitempty"`
 }
 
 // A Port the agent serves on.

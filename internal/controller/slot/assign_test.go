@@ -23,7 +23,9 @@ func TestAssign(t *testing.T) {
 		ledger  Ledger
 		waiting []Pod
 		size    int
-		want    []Claim
+		// Slots with a state, in order, and those whose state was lost.
+		preferred, withheld []int
+		want                []Claim
 	}{
 		"OldestFirst": {
 			reason:  "The oldest pod gets the lowest slot, whatever the order of the list.",
@@ -61,6 +63,22 @@ func TestAssign(t *testing.T) {
 			reason:  "A pool of size zero gets none.",
 			waiting: []Pod{pod("a", 0)},
 		},
+		"Hibernated": {
+			reason:    "Slots with a state come first, in their order, and only then the lowest.",
+			ledger:    Ledger{Epoch: 9, Claims: []Claim{claim("x", 4, 4)}},
+			waiting:   []Pod{pod("a", 0), pod("b", 1), pod("c", 2), pod("d", 3)},
+			size:      5,
+			preferred: []int{7, 4, 2},
+			want:      []Claim{claim("a", 7, 10), claim("b", 2, 11), claim("c", 0, 12), claim("d", 1, 13)},
+		},
+		"Lost": {
+			reason:    "A slot whose state was lost is nobody's, and nobody takes its room.",
+			waiting:   []Pod{pod("a", 0), pod("b", 1), pod("c", 2)},
+			size:      3,
+			preferred: []int{2},
+			withheld:  []int{0},
+			want:      []Claim{claim("a", 2, 1), claim("b", 1, 2)},
+		},
 		"HasOne": {
 			reason:  "A pod that has a claim gets no other.",
 			ledger:  Ledger{Epoch: 5, Claims: []Claim{claim("a", 2, 5)}},
@@ -72,7 +90,7 @@ func TestAssign(t *testing.T) {
 
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tc.want, assign(tc.ledger, tc.waiting, tc.size)); diff != "" {
+			if diff := cmp.Diff(tc.want, assign(tc.ledger, tc.waiting, tc.size, tc.preferred, tc.withheld)); diff != "" {
 				t.Errorf("%s\nassign(...): -want, +got:\n%s", tc.reason, diff)
 			}
 		})
@@ -110,9 +128,9 @@ func drawPods(t *rapid.T) []Pod {
 func TestAssignProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l, waiting, size := drawLedger(t), drawPods(t), rapid.IntRange(0, 15).Draw(t, "size")
-		got := assign(l, waiting, size)
+		got := assign(l, waiting, size, nil, nil)
 
-		if diff := cmp.Diff(got, assign(l, rapid.Permutation(waiting).Draw(t, "shuffled"), size)); diff != "" {
+		if diff := cmp.Diff(got, assign(l, rapid.Permutation(waiting).Draw(t, "shuffled"), size, nil, nil)); diff != "" {
 			t.Fatalf("the order of the list decides:\n%s", diff)
 		}
 

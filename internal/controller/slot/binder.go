@@ -15,6 +15,8 @@ type Pool struct {
 	Deployment string
 	// Dispatcher is the value of the workers' dispatcher label.
 	Dispatcher string
+	// Checkpoint is the Checkpoint that keeps the workers' state; empty for a pool without.
+	Checkpoint string
 	// Owner is the AgentScaler with which the ledger goes.
 	Owner Owner
 	// Waiting are the workers that wait for a slot.
@@ -41,7 +43,8 @@ type Store interface {
 	// Size returns how many workers the pool has been asked to have.
 	Size(ctx context.Context, p Pool) (int, error)
 
-	// Ended says whether the pod of a claim is gone or has ended, for good. A pod that is terminating has not.
+	// Ended says whether the pod of a claim is gone or has ended, for good. A pod that is terminating has not, unless it is
+	// lost with its node and what it may still write is fenced.
 	Ended(ctx context.Context, p Pool, c Claim) (bool, error)
 
 	// Bind tells the pod of a claim its slot and lets it be scheduled, in one write. A pod that is bound already stays
@@ -54,13 +57,16 @@ type Store interface {
 //
 //  1. a slot is given by adding a claim to the ledger, guarded by the ledger's version, before the pod hears of it;
 //  2. a claim never changes, and is removed only when its pod has been seen, not in a cache, to be gone or ended;
-//  3. a pod is told what the ledger says of it and nothing else.
+//  3. a pod is told what the ledger says of it and nothing else;
+//  4. where the slots' state is in a store, the claim is made there, too, under the ledger's epoch, before the pod hears of it:
+//     so a binder that is late cannot fence a newer owner, and whoever held the slot before is heard no more.
 //
 // So a claim whose pod was never told is found again in the ledger and completed, and whoever completes it tells the
 // same. The guard does not cover the pool's size: a scale-in between the reading of the size and the writing of the
 // ledger may leave one worker more bound than asked for, until the ReplicaSet has removed it.
 type Binder struct {
-	store Store
+	store  Store
+	states States
 }
 
 // Bind gives slots to the pool's waiting workers and returns the claims of which the pods were told.
@@ -75,13 +81,15 @@ func (b *Binder) Bind(ctx context.Context, p Pool) ([]Claim, error) {
 	}
 
 	ledger, err = b.claim(ctx, p, ledger, version)
-	if err != nil {
+
+	var missing *LostError
+	if err != nil && !errors.As(err, &missing) {
 		return nil, err
 	}
 
 	var (
 		told []Claim
-		errs []error
+		errs = []error{err}
 	)
 
 	for _, w := range p.Waiting {
@@ -90,7 +98,7 @@ func (b *Binder) Bind(ctx context.Context, p Pool) ([]Claim, error) {
 			continue
 		}
 
-		if err := b.store.Bind(ctx, p, c); err != nil {
+		if err := b.tell(ctx, p, c); err != nil {
 			errs = append(errs, fmt.Errorf("cannot bind pod %s to slot %d: %w", c.Pod, c.Slot, err))
 			continue
 		}
@@ -101,7 +109,44 @@ func (b *Binder) Bind(ctx context.Context, p Pool) ([]Claim, error) {
 	return told, errors.Join(errs...)
 }
 
-// claim makes the claims of waiting pods durable and returns the ledger as it is then.
+// tell makes a claim known where the state is, and then to its pod.
+func (b *Binder) tell(ctx context.Context, p Pool, c Claim) error {
+	if p.Checkpoint == "" {
+		return b.store.Bind(ctx, p, c)
+	}
+
+	err := b.states.Claim(ctx, p, c)
+	if errors.Is(err, ErrVoid) {
+		return errors.Join(err, b.release(ctx, p, c))
+	}
+
+	if err != nil {
+		return fmt.Errorf("cannot claim it in the store: %w", err)
+	}
+
+	return b.store.Bind(ctx, p, c)
+}
+
+// release takes a claim out of the ledger that is void in the store, so that its pod gets another: the ledger was lost, and
+// what was made again from the workers did not know of all epochs. Of a pod that was told, the store takes nothing.
+func (b *Binder) release(ctx context.Context, p Pool, c Claim) error {
+	l, version, err := b.store.Load(ctx, p)
+	if err != nil {
+		return fmt.Errorf("cannot load the ledger of slots: %w", err)
+	}
+
+	if now, ok := l.claimOf(c.UID); !ok || now != c {
+		return nil
+	}
+
+	next := l.without(map[string]bool{c.UID: true})
+	next.Epoch++
+
+	return b.store.Save(ctx, p, next, version)
+}
+
+// claim makes the claims of waiting pods durable and returns the ledger as it is then. With a *LostError it returns the
+// ledger all the same, in which all pods have claims but those that wait for a state that was lost.
 func (b *Binder) claim(ctx context.Context, p Pool, l Ledger, version string) (Ledger, error) {
 	unclaimed := false
 
@@ -125,20 +170,51 @@ func (b *Binder) claim(ctx context.Context, p Pool, l Ledger, version string) (L
 		return Ledger{}, fmt.Errorf("cannot get the size of the pool: %w", err)
 	}
 
-	next := l.without(ended)
-	claims := assign(next, p.Waiting, size)
-
-	// Claims that ended are forgotten when something needs their slots, not before: it saves a write per pod.
-	if len(claims) == 0 {
-		return l, nil
+	next, missing, err := b.assign(ctx, p, l.without(ended), size)
+	if err != nil {
+		return Ledger{}, err
 	}
 
-	next = next.with(claims)
+	// Claims that ended are forgotten when something needs their slots, not before: it saves a write per pod.
+	if next.Epoch == l.Epoch {
+		return l, missing
+	}
+
 	if err := b.store.Save(ctx, p, next, version); err != nil {
 		return Ledger{}, fmt.Errorf("cannot save the ledger of slots: %w", err)
 	}
 
-	return next, nil
+	return next, missing
+}
+
+// assign returns the ledger with the claims that waiting pods get. Its first error says that some wait for a state that was
+// lost, its second that nothing could be assigned.
+func (b *Binder) assign(ctx context.Context, p Pool, l Ledger, size int) (next Ledger, missing, err error) {
+	if p.Checkpoint == "" {
+		return l.with(assign(l, p.Waiting, size, nil, nil)), nil, nil
+	}
+
+	known, err := b.states.Look(ctx, p)
+	if err != nil {
+		return l, nil, fmt.Errorf("cannot look for the states of the slots: %w", err)
+	}
+
+	withheld := lost(l, known)
+	if len(withheld) > 0 {
+		missing = &LostError{Slots: withheld}
+	}
+
+	from := l
+	from.Epoch = max(l.Epoch, highest(known))
+
+	claims := assign(from, p.Waiting, size, preferred(known), withheld)
+	if len(claims) == 0 {
+		return l, missing, nil
+	}
+
+	next, err = b.restores(ctx, p, l, claims, known)
+
+	return next.with(claims), missing, err
 }
 
 // ended returns the UIDs of the pods whose claims are over. A pod that the cache shows alive may only be more dead than

@@ -20,7 +20,8 @@ func TestMain(m *testing.M) {
 // hold. And when both have died at any point, a third that is left alone completes everything.
 func TestTwoBindersNeverShareASlot(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := &world{owners: map[int]int64{}, size: 2, largest: 2}
+		w := &world{owners: map[int]int64{}, size: 2, largest: 2, claims: map[int]map[int64]string{}, saved: map[int]int64{}}
+		w.stateful = rapid.Bool().Draw(t, "stateful")
 		w.look()
 
 		binders := []*runner{{}, {}}
@@ -83,7 +84,15 @@ func happen(t *rapid.T, w *world) {
 		},
 		"terminate": func(p *fakePod) { p.terminating = true },
 		"end":       func(p *fakePod) { p.ended = p.told != nil || p.ended },
-		"go":        func(p *fakePod) { p.gone = true },
+		"save": func(p *fakePod) {
+			// Only the owner is heard.
+			if p.told != nil {
+				if epoch, _ := w.owner(p.told.Slot); epoch == p.told.Epoch {
+					w.saved[p.told.Slot] = epoch
+				}
+			}
+		},
+		"go": func(p *fakePod) { p.gone = true },
 	}
 
 	what := rapid.SampledFrom(append(slices.Sorted(maps.Keys(events)), "create", "create")).Draw(t, "event")

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+
+	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
 // ledgerVersion is the version of a ledger's form. A provider that meets a newer one stops rather than guess.
@@ -19,6 +21,16 @@ type Claim struct {
 	// Pod and UID say who holds it.
 	Pod string `json:"pod"`
 	UID string `json:"uid"`
+	// Restore is what the worker begins with, as its annotation says; empty for what it was before there was a choice, none.
+	Restore string `json:"restore,omitempty"`
+}
+
+// An Earlier is a slot's answer to the wish for an earlier state.
+type Earlier struct {
+	Slot int `json:"slot"`
+	// Wish is the annotation's value, and Epoch the claim by which it was followed.
+	Wish  string `json:"wish"`
+	Epoch int64  `json:"epoch"`
 }
 
 // A Ledger is the durable record of who holds a pool's slots.
@@ -29,6 +41,10 @@ type Ledger struct {
 	Epoch int64 `json:"epoch"`
 	// Claims in the order of their slots. No slot and no pod appears twice.
 	Claims []Claim `json:"claims"`
+	// Kept are the slots that were seen to have a state in the store, in order. One of them without a state has lost it.
+	Kept []int `json:"kept,omitempty"`
+	// Earlier states that were asked for and given, one a slot at most, in order.
+	Earlier []Earlier `json:"earlier,omitempty"`
 }
 
 // parseLedger returns the ledger that encode wrote.
@@ -76,7 +92,7 @@ func (l Ledger) claimOf(uid string) (Claim, bool) {
 
 // without returns the ledger without some claims.
 func (l Ledger) without(ended map[string]bool) Ledger {
-	out := Ledger{Version: l.Version, Epoch: l.Epoch, Claims: make([]Claim, 0, len(l.Claims))}
+	out := Ledger{Version: l.Version, Epoch: l.Epoch, Claims: make([]Claim, 0, len(l.Claims)), Kept: l.Kept, Earlier: l.Earlier}
 
 	for _, c := range l.Claims {
 		if !ended[c.UID] {
@@ -89,7 +105,7 @@ func (l Ledger) without(ended map[string]bool) Ledger {
 
 // with returns the ledger with further claims.
 func (l Ledger) with(claims []Claim) Ledger {
-	out := Ledger{Version: l.Version, Epoch: l.Epoch, Claims: slices.Concat(l.Claims, claims)}
+	out := Ledger{Version: l.Version, Epoch: l.Epoch, Claims: slices.Concat(l.Claims, claims), Kept: l.Kept, Earlier: l.Earlier}
 
 	for _, c := range claims {
 		out.Epoch = max(out.Epoch, c.Epoch)
@@ -99,3 +115,28 @@ func (l Ledger) with(claims []Claim) Ledger {
 
 	return out
 }
+
+// keeping returns the ledger that remembers which slots have a state.
+func (l Ledger) keeping(slots []int) Ledger {
+	l.Kept = slices.Compact(slices.Sorted(slices.Values(slices.Concat(l.Kept, slots))))
+
+	return l
+}
+
+// followed says whether a slot was given the earlier state that is wished for, and has been saved since: what was given to a
+// worker that died before it had saved is given again.
+func (l Ledger) followed(slot int, wish string, savedUnder int64) bool {
+	return slices.ContainsFunc(l.Earlier, func(e Earlier) bool { return e.Slot == slot && e.Wish == wish && savedUnder >= e.Epoch })
+}
+
+// following returns the ledger that remembers that a claim follows a wish.
+func (l Ledger) following(c Claim, wish string) Ledger {
+	others := slices.DeleteFunc(slices.Clone(l.Earlier), func(e Earlier) bool { return e.Slot == c.Slot })
+	l.Earlier = append(others, Earlier{Slot: c.Slot, Wish: wish, Epoch: c.Epoch})
+	slices.SortFunc(l.Earlier, func(a, b Earlier) int { return cmp.Compare(a.Slot, b.Slot) })
+
+	return l
+}
+
+// restore is what a claim's worker is told to begin with.
+func (c Claim) restore() string { return cmp.Or(c.Restore, monitorapi.RestoreNone) }

@@ -1,9 +1,11 @@
 package slot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -19,6 +21,7 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/event"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/logging"
 
+	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
@@ -26,6 +29,15 @@ import (
 const (
 	reasonBound     event.Reason = "SlotBound"
 	reasonAmbiguous event.Reason = "AmbiguousPool"
+)
+
+// ConditionSlot says, on a worker that waits, why it has no slot.
+const ConditionSlot corev1.PodConditionType = "southwest.ai/slot"
+
+// The reasons of ConditionSlot.
+const (
+	conditionNotBound     = "SlotNotBound"
+	conditionStateMissing = "StateMissing"
 )
 
 // conflictWait is how soon an attempt is repeated that another binder got in the way of.
@@ -37,6 +49,7 @@ const timeout = time.Minute
 // A Reconciler gathers what the cache knows of a pool and has the binder act on it.
 type Reconciler struct {
 	cache   client.Reader
+	status  client.StatusWriter
 	binder  *Binder
 	record  event.Recorder
 	log     logging.Logger
@@ -63,13 +76,63 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	r.remember(p, bound)
 	r.report(p, bound)
 
-	if errors.Is(err, ErrConflict) {
+	if errors.Is(err, ErrConflict) || errors.Is(err, ErrVoid) {
 		r.metrics.conflicts.Inc()
 
 		return reconcile.Result{RequeueAfter: conflictWait}, nil
 	}
 
-	return reconcile.Result{}, err
+	if err != nil {
+		return reconcile.Result{}, errors.Join(err, r.explain(ctx, p, bound, err))
+	}
+
+	// A slot that is lost with its node is free when time has passed, of which no event tells.
+	if p.Checkpoint != "" && len(bound) < len(p.Waiting) {
+		return reconcile.Result{RequeueAfter: adoptAfter / 2}, nil
+	}
+
+	return reconcile.Result{}, nil
+}
+
+// explain says on the workers that wait why they do.
+func (r *Reconciler) explain(ctx context.Context, p *Pool, bound []Claim, why error) error {
+	reason := conditionNotBound
+
+	var missing *LostError
+	if errors.As(why, &missing) {
+		reason, why = conditionStateMissing, missing
+	}
+
+	var errs []error
+
+	for _, w := range p.Waiting {
+		if slices.ContainsFunc(bound, func(c Claim) bool { return c.UID == w.UID }) {
+			continue
+		}
+
+		pod := &corev1.Pod{}
+		if err := r.cache.Get(ctx, types.NamespacedName{Namespace: p.Namespace, Name: w.Name}, pod); err != nil || string(pod.UID) != w.UID {
+			continue // It has gone meanwhile.
+		}
+
+		c := corev1.PodCondition{
+			Type: ConditionSlot, Status: corev1.ConditionFalse, Reason: reason, Message: why.Error(),
+			LastTransitionTime: metav1.NewTime(r.now()),
+		}
+		if slices.ContainsFunc(pod.Status.Conditions, func(is corev1.PodCondition) bool {
+			return is.Type == c.Type && is.Reason == c.Reason && is.Message == c.Message
+		}) {
+			continue
+		}
+
+		patch := client.StrategicMergeFrom(pod.DeepCopy())
+		pod.Status.Conditions = append(slices.DeleteFunc(slices.Clone(pod.Status.Conditions), func(is corev1.PodCondition) bool { return is.Type == c.Type }), c)
+		errs = append(errs, client.IgnoreNotFound(r.status.Patch(ctx, pod, patch)))
+
+		r.record.Event(pod, event.Warning(event.Reason(reason), why))
+	}
+
+	return errors.Join(errs...)
 }
 
 // gather returns the pool, or nil when there is nothing to do or nobody to do it for yet; then an event will tell.
@@ -124,7 +187,7 @@ func (r *Reconciler) gatherPods(ctx context.Context, p *Pool) error {
 		return xperrors.Wrap(err, "cannot list the pool's workers")
 	}
 
-	var waiting []Pod
+	var waiting []*corev1.Pod
 
 	for i := range l.Items {
 		pod := &l.Items[i]
@@ -132,16 +195,34 @@ func (r *Reconciler) gatherPods(ctx context.Context, p *Pool) error {
 			continue
 		}
 
-		p.Alive[string(pod.UID)] = true
+		p.Alive[string(pod.UID)] = !overdue(pod, r.now())
 
 		if gated(pod) && pod.DeletionTimestamp == nil {
-			waiting = append(waiting, Pod{Name: pod.Name, UID: string(pod.UID), Created: pod.CreationTimestamp.Time})
+			waiting = append(waiting, pod)
 		}
 	}
 
-	p.Waiting = r.untold(p, waiting)
+	p.Waiting = r.untold(p, p.comers(waiting))
 
 	return nil
+}
+
+// comers returns the workers that wait. Where some of them have their state in a store and others do not, because the pool
+// has just been given one, the others are about to be replaced and wait on.
+func (p *Pool) comers(waiting []*corev1.Pod) []Pod {
+	for _, w := range waiting {
+		p.Checkpoint = cmp.Or(p.Checkpoint, w.Labels[v1alpha1.LabelCheckpoint])
+	}
+
+	var out []Pod
+
+	for _, w := range waiting {
+		if w.Labels[v1alpha1.LabelCheckpoint] == p.Checkpoint {
+			out = append(out, Pod{Name: w.Name, UID: string(w.UID), Created: w.CreationTimestamp.Time, Wish: w.Annotations[monitorapi.AnnotationRestoreFrom]})
+		}
+	}
+
+	return out
 }
 
 // untold returns the workers that were not told their slot yet, and forgets those of which the cache knows it by now.

@@ -34,7 +34,8 @@ func Setup(mgr ctrl.Manager, o controller.Options, m *Metrics) error {
 	kube := mgr.GetClient()
 	r := &Reconciler{
 		cache:   kube,
-		binder:  &Binder{store: &cluster{live: mgr.GetAPIReader(), kube: kube}},
+		status:  kube.Status(),
+		binder:  &Binder{store: &cluster{live: mgr.GetAPIReader(), kube: kube, now: time.Now}},
 		record:  event.NewAPIRecorder(mgr.GetEventRecorderFor(name), o.EventFilterFunctions...), //nolint:staticcheck // What crossplane-runtime takes.
 		log:     o.Logger.WithValues("controller", name),
 		metrics: m,

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -29,7 +30,11 @@ type cluster struct {
 	// live reads from the API server.
 	live client.Reader
 	kube client.Writer
+	now  func() time.Time
 }
+
+// adoptAfter is how long after a worker should have been gone its slot is adopted, if its node does not answer either.
+const adoptAfter = time.Minute
 
 // LedgerName returns the name of the ConfigMap that holds the ledger of a Deployment's slots.
 func LedgerName(deployment string) string { return deployment + "-slots" }
@@ -88,7 +93,7 @@ func toldTo(p *corev1.Pod) (Claim, bool) {
 		return Claim{}, false
 	}
 
-	return Claim{Slot: slot, Epoch: epoch, Pod: p.Name, UID: string(p.UID)}, true
+	return Claim{Slot: slot, Epoch: epoch, Pod: p.Name, UID: string(p.UID), Restore: p.Annotations[monitorapi.AnnotationRestore]}, true
 }
 
 // Save replaces the ledger of that version.
@@ -161,7 +166,39 @@ func (s *cluster) Ended(ctx context.Context, p Pool, c Claim) (bool, error) {
 	}
 
 	// Another pod of that name is not the one that held the slot.
-	return string(pod.UID) != c.UID || over(pod), nil
+	if string(pod.UID) != c.UID || over(pod) {
+		return true, nil
+	}
+
+	// Only where the store fences what it may still write.
+	if p.Checkpoint == "" || !overdue(pod, s.now()) {
+		return false, nil
+	}
+
+	return s.nodeLost(ctx, pod.Spec.NodeName)
+}
+
+// overdue says whether a pod should have been gone for a while: its deletion timestamp is when its grace period is over.
+func overdue(p *corev1.Pod, now time.Time) bool {
+	return p.DeletionTimestamp != nil && now.After(p.DeletionTimestamp.Add(adoptAfter))
+}
+
+// nodeLost says whether a node is gone or has not been heard of, as the node lifecycle controller sees it.
+func (s *cluster) nodeLost(ctx context.Context, name string) (bool, error) {
+	n := &corev1.Node{}
+
+	err := s.live.Get(ctx, types.NamespacedName{Name: name}, n)
+	if kerrors.IsNotFound(err) {
+		return true, nil
+	}
+
+	if err != nil {
+		return false, errors.Wrapf(err, "cannot get node %s", name)
+	}
+
+	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionUnknown
+	}), nil
 }
 
 // Bind writes what a worker is told and removes its gate. Other gates are left alone. A pod without our gate was told
@@ -201,7 +238,7 @@ func bindPatch(version string, c Claim) ([]byte, error) {
 			"annotations": map[string]string{
 				monitorapi.AnnotationSlot:    strconv.Itoa(c.Slot),
 				monitorapi.AnnotationEpoch:   strconv.FormatInt(c.Epoch, 10),
-				monitorapi.AnnotationRestore: monitorapi.RestoreNone,
+				monitorapi.AnnotationRestore: c.restore(),
 			},
 		},
 		"spec": map[string]any{

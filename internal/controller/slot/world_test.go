@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -33,6 +34,23 @@ type world struct {
 	owners  map[int]int64 // The newest epoch a pod was told, by slot.
 	views   []Pool        // What caches may still show, the newest last.
 	fault   string        // The first promise that a call broke.
+
+	// Where a store keeps the slots' state: who claimed each, by epoch, and under which it was last saved.
+	stateful bool
+	claims   map[int]map[int64]string
+	saved    map[int]int64
+	earlier  string // The checkpoint that each slot had at any time.
+}
+
+// owner returns the highest epoch under which a slot was claimed in the store, and by whom.
+func (w *world) owner(slot int) (epoch int64, uid string) {
+	for e, u := range w.claims[slot] {
+		if e > epoch {
+			epoch, uid = e, u
+		}
+	}
+
+	return epoch, uid
 }
 
 // broken holds the world against what the binder promises and says which promise is broken. It is called after every
@@ -68,6 +86,15 @@ func (w *world) broken() string {
 		if c, ok := w.ledger.claimOf(p.UID); !ok || c != *p.told {
 			return fmt.Sprintf("pod %s was told %v and the ledger says %v", p.Name, *p.told, c)
 		}
+
+		if epoch, uid := w.owner(p.told.Slot); w.stateful && (epoch != p.told.Epoch || uid != p.UID) {
+			return fmt.Sprintf("pod %s was told %v and in the store the slot is %s's under epoch %d", p.Name, *p.told, uid, epoch)
+		}
+
+		// A slot that has a state begins with it, and not with nothing.
+		if w.stateful && p.told.Restore != "latest" {
+			return fmt.Sprintf("pod %s was told to begin with %q", p.Name, p.told.Restore)
+		}
 	}
 
 	if len(slots) > w.largest {
@@ -92,6 +119,9 @@ func (w *world) blame(format string, args ...any) {
 // look adds what a cache that is up to date shows now.
 func (w *world) look() {
 	p := Pool{Namespace: "ns", Deployment: "coder", Alive: map[string]bool{}}
+	if w.stateful {
+		p.Checkpoint = "coder"
+	}
 
 	for _, pod := range w.pods {
 		if !pod.alive() {
@@ -219,10 +249,53 @@ func (s *worldStore) Bind(_ context.Context, _ Pool, c Claim) error {
 	})
 }
 
+// Look returns what the store has. A worker that was told its slot may have saved it any time.
+func (s *worldStore) Look(context.Context, Pool) (known []State, err error) {
+	err = s.do(func() error {
+		for slot := range s.w.claims {
+			epoch, _ := s.w.owner(slot)
+			known = append(known, State{Slot: slot, Epoch: epoch, Saved: s.w.saved[slot], Time: time.Unix(s.w.saved[slot], 0)})
+		}
+
+		return nil
+	})
+
+	return known, err
+}
+
+func (s *worldStore) At(context.Context, Pool, int, time.Time) (at string, err error) {
+	err = s.do(func() error {
+		at = s.w.earlier
+
+		return nil
+	})
+
+	return at, err
+}
+
+// Claim keeps the rules of checkpoint.Repository's ClaimAt.
+func (s *worldStore) Claim(_ context.Context, _ Pool, c Claim) error {
+	return s.do(func() error {
+		if epoch, uid := s.w.owner(c.Slot); epoch > c.Epoch || epoch == c.Epoch && uid != c.UID {
+			return ErrVoid
+		}
+
+		if s.w.claims[c.Slot] == nil {
+			s.w.claims[c.Slot] = map[int64]string{}
+		}
+
+		s.w.claims[c.Slot][c.Epoch] = c.UID
+
+		return nil
+	})
+}
+
 // A runner is a binder at work, or at rest when store is nil.
 type runner struct {
 	store *worldStore
 	done  chan error
+	// err is how the last one ended.
+	err error
 }
 
 func (r *runner) start(w *world, view Pool) {
@@ -230,7 +303,7 @@ func (r *runner) start(w *world, view Pool) {
 	r.done = make(chan error, 1)
 
 	go func(s *worldStore, done chan error) {
-		_, err := (&Binder{store: s}).Bind(context.Background(), view)
+		_, err := (&Binder{store: s, states: s}).Bind(context.Background(), view)
 		done <- err
 	}(r.store, r.done)
 
@@ -241,7 +314,7 @@ func (r *runner) start(w *world, view Pool) {
 func (r *runner) settle() {
 	select {
 	case <-r.store.ready:
-	case <-r.done:
+	case r.err = <-r.done:
 		r.store = nil
 	}
 }

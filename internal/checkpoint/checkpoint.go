@@ -37,8 +37,12 @@ var (
 	ErrCorrupt = errors.New("corrupt")
 	// ErrKey: the data key is not this repository's.
 	ErrKey = errors.New("not the key of this repository")
+	// ErrPinned: somebody asked to keep it.
+	ErrPinned = errors.New("pinned")
 	// ErrSlow: the save took longer than the safety window allows. Saving again goes on where it ended.
 	ErrSlow = errors.New("the save took too long")
+	// ErrSweeping: chunks are being removed, and the save relies on old ones. Saving again makes sure of them.
+	ErrSweeping = errors.New("a sweep is under way")
 	// ErrInvalid: the caller asked for what cannot be.
 	ErrInvalid = errors.New("invalid")
 )

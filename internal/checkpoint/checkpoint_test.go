@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -66,6 +67,8 @@ func TestRepository(t *testing.T) {
 
 func newPool() Pool { return Pool{Chunker: DefaultChunker(0x3DA3358B4DC173)} }
 
+func noRenew(context.Context) error { return errors.New("a young chunk was renewed") }
+
 func TestChunk(t *testing.T) {
 	cases := map[string]struct {
 		reason string
@@ -90,7 +93,7 @@ func TestChunk(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if _, err := r.put(t.Context(), id, tc.plain); !errors.Is(err, tc.err) {
+				if _, err := r.put(t.Context(), id, tc.plain, noRenew); !errors.Is(err, tc.err) {
 					t.Fatalf("%s put: got %v, want %v", tc.reason, err, tc.err)
 				}
 				if tc.err != nil {
@@ -103,7 +106,7 @@ func TestChunk(t *testing.T) {
 				if !bytes.Equal(got, tc.plain) {
 					t.Errorf("%s Get: other bytes than were put", tc.reason)
 				}
-				if n, err := r.put(t.Context(), id, tc.plain); n != 0 || err != nil {
+				if n, err := r.put(t.Context(), id, tc.plain, noRenew); n != 0 || err != nil {
 					t.Errorf("put again: got %d bytes, %v, want none", n, err)
 				}
 			})

@@ -116,14 +116,18 @@ func (r *Repository) Get(ctx context.Context, id ID) ([]byte, error) {
 }
 
 // put stores a chunk unless the store has it, young enough that no sweep takes it before the caller's commit. It returns
-// the bytes that it wrote.
-func (r *Repository) put(ctx context.Context, id ID, plain []byte) (int64, error) {
+// the bytes that it wrote. Before it writes over an old one, which a sweep may be about to take, it calls renew.
+func (r *Repository) put(ctx context.Context, id ID, plain []byte, renew func(context.Context) error) (int64, error) {
 	name := chunkName(id)
 	at, err := r.store.modified(ctx, name)
 	switch {
 	case err == nil && r.opts.Now().Sub(at) < r.opts.Window/2:
 		return 0, nil
-	case err != nil && !errors.Is(err, ErrNotFound):
+	case err == nil:
+		if err := renew(ctx); err != nil {
+			return 0, err
+		}
+	case !errors.Is(err, ErrNotFound):
 		return 0, fmt.Errorf("cannot look for chunk %s: %w", id, err)
 	}
 	obj, err := r.keys.sealChunk(id, plain)

@@ -22,7 +22,11 @@ type gated struct {
 	driver.Bucket // Whatever is not below is not used, and panics.
 	to            *blob.Bucket
 	ask           gate
+	// ages are how long ago objects were written, where a test decides that. What is written again is young.
+	ages map[string]time.Duration
 }
+
+func (g *gated) aged(key string, at time.Time) time.Time { return at.Add(-g.ages[key]) }
 
 func gatedBucket(to *blob.Bucket, ask gate) *blob.Bucket {
 	return blob.NewBucket(&gated{to: to, ask: ask})
@@ -54,7 +58,7 @@ func (g *gated) Attributes(ctx context.Context, key string) (*driver.Attributes,
 	err := g.do(func() error {
 		a, err := g.to.Attributes(ctx, key)
 		if err == nil {
-			out = &driver.Attributes{ModTime: a.ModTime, Size: a.Size}
+			out = &driver.Attributes{ModTime: g.aged(key, a.ModTime), Size: a.Size}
 		}
 		return err
 	})
@@ -70,7 +74,7 @@ func (g *gated) ListPaged(ctx context.Context, o *driver.ListOptions) (*driver.L
 		}
 		page, next, err := g.to.ListPage(ctx, token, o.PageSize, &blob.ListOptions{Prefix: o.Prefix, Delimiter: o.Delimiter})
 		for _, p := range page {
-			out.Objects = append(out.Objects, &driver.ListObject{Key: p.Key, ModTime: p.ModTime, Size: p.Size, IsDir: p.IsDir})
+			out.Objects = append(out.Objects, &driver.ListObject{Key: p.Key, ModTime: g.aged(p.Key, p.ModTime), Size: p.Size, IsDir: p.IsDir})
 		}
 		out.NextPageToken = next
 		return err
@@ -111,6 +115,12 @@ func (g *gated) NewTypedWriter(ctx context.Context, key, _ string, o *driver.Wri
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		delete(g.ages, key)
+
 		return g.to.WriteAll(ctx, key, data, &blob.WriterOptions{IfNotExist: o.IfNotExist, ContentType: "a/b"})
 	}}, nil
+}
+
+func (g *gated) Delete(ctx context.Context, key string) error {
+	return g.do(func() error { return g.to.Delete(ctx, key) })
 }

@@ -26,6 +26,8 @@ type Session struct {
 	fresh   map[ID]struct{}
 	started time.Time
 	stored  int64
+	// sweep is the last sweep that was announced before the first of them was renewed; nil if none was.
+	sweep *sweep
 }
 
 // A Save is what Commit makes a manifest of.
@@ -63,7 +65,7 @@ func (r *Repository) Session(ctx context.Context, slot string, epoch int64) (*Se
 }
 
 func (s *Session) reset(parent *Position, held map[ID]struct{}) {
-	s.parent, s.held, s.fresh, s.started, s.stored = parent, held, make(map[ID]struct{}), time.Time{}, 0
+	s.parent, s.held, s.fresh, s.started, s.stored, s.sweep = parent, held, make(map[ID]struct{}), time.Time{}, 0, nil
 }
 
 // owns returns ErrFenced unless the session's epoch is the slot's highest.
@@ -94,7 +96,7 @@ func (s *Session) Put(ctx context.Context, plain []byte) (ID, error) {
 	if held || fresh {
 		return id, nil
 	}
-	n, err := s.repo.put(ctx, id, plain)
+	n, err := s.repo.put(ctx, id, plain, s.renew)
 	if err != nil {
 		return ID{}, err
 	}
@@ -125,6 +127,9 @@ func (s *Session) Commit(ctx context.Context, save Save) (Manifest, error) {
 		s.reset(s.parent, s.held) // Chunks that were put are looked for again, and renewed where they are old.
 		return Manifest{}, fmt.Errorf("cannot commit after %s: %w", d, ErrSlow)
 	}
+	if err := s.unswept(ctx); err != nil {
+		return Manifest{}, err
+	}
 	m := Manifest{
 		Version: FormatVersion, Slot: s.slot, Position: Position{Epoch: s.epoch, Sequence: s.next}, Writer: s.writer,
 		Time: s.repo.now(), Reason: save.Reason, Drain: save.Drain, Files: save.Files, Bytes: save.Bytes,
@@ -144,6 +149,62 @@ func (s *Session) Commit(ctx context.Context, save Save) (Manifest, error) {
 	}
 	s.reset(&m.Position, held)
 	return m, nil
+}
+
+// renew looks which sweep was the last, before a chunk is renewed. While one goes on nothing is: it may have found the chunk
+// old, and take it when it is young.
+func (s *Session) renew(ctx context.Context) error {
+	s.mu.Lock()
+	seen := s.sweep
+	s.mu.Unlock()
+	if seen != nil {
+		return nil
+	}
+	last, err := s.repo.lastSweep(ctx)
+	if err != nil {
+		return err
+	}
+	if !last.Done {
+		return fmt.Errorf("cannot renew a chunk: %w", ErrSweeping)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sweep == nil {
+		s.sweep = &last
+	}
+	return nil
+}
+
+// unswept returns ErrSweeping if a sweep was announced since the first chunk of this save was renewed.
+func (s *Session) unswept(ctx context.Context) error {
+	if s.sweep == nil {
+		return nil
+	}
+	last, err := s.repo.lastSweep(ctx)
+	if err != nil {
+		return err
+	}
+	if last.Token != s.sweep.Token || !last.Done {
+		s.reset(s.parent, s.held)
+		return fmt.Errorf("cannot commit over renewed chunks: %w", ErrSweeping)
+	}
+	return nil
+}
+
+// Resume goes on from what this epoch has committed already, as a writer does that was started again: what the manifest has
+// costs no request. It returns ErrInvalid for a manifest of another slot or epoch.
+func (s *Session) Resume(ctx context.Context, m Manifest) error {
+	if m.Slot != s.slot || m.Epoch != s.epoch {
+		return fmt.Errorf("manifest %s of slot %s is not of epoch %d of slot %s: %w", m.Position, m.Slot, s.epoch, s.slot, ErrInvalid)
+	}
+	refs, err := s.repo.References(ctx, m)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reset(&m.Position, refs)
+	return nil
 }
 
 // check returns what a save refers to, sorted, each once, all of it known to be in the store.

@@ -145,6 +145,11 @@ func (s store) create(ctx context.Context, name string, data []byte) error {
 	})
 }
 
+// remove removes an object. It returns ErrNotFound where there is none; after a lost answer that may be its own doing.
+func (s store) remove(ctx context.Context, name string) error {
+	return s.try(ctx, func(ctx context.Context) error { return fromStore(s.bucket.Delete(ctx, name)) })
+}
+
 func (s store) modified(ctx context.Context, name string) (time.Time, error) {
 	var at time.Time
 	err := s.try(ctx, func(ctx context.Context) error {

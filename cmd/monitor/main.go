@@ -40,13 +40,13 @@ func (versionCmd) Run(k *kong.Kong) error {
 }
 
 type restoreCmd struct {
-	PodinfoDir string `default:"${podinfo}"  help:"Directory of the downward API volume."`
-	StateDir   string `env:"MONITOR_STATE_DIR" required:"" help:"Directory of what the agent must not lose."`
+	PodinfoDir  string `default:"${podinfo}"     help:"Directory of the downward API volume."`
+	StateVolume string `default:"${statevolume}" help:"Where the volume is mounted of which the agent has a directory."`
 }
 
 // Run restores.
 func (c *restoreCmd) Run(log *slog.Logger) error {
-	return monitor.Restore(monitor.RestoreConfig{PodinfoDir: c.PodinfoDir, StateDir: c.StateDir}, log)
+	return monitor.Restore(monitor.RestoreConfig{PodinfoDir: c.PodinfoDir, StateVolume: c.StateVolume}, log)
 }
 
 type runCmd struct {
@@ -124,7 +124,7 @@ func main() {
 	defer stop()
 
 	k := kong.Parse(&cli{}, kong.Name("monitor"), kong.Description("The sidecar of an AIDispatcher's worker."),
-		kong.Vars{"podinfo": monitorapi.PodinfoDir, "keyfile": filepath.Clean(monitorapi.ModelKeyFile),
+		kong.Vars{"podinfo": monitorapi.PodinfoDir, "statevolume": monitorapi.StateVolumeDir, "keyfile": filepath.Clean(monitorapi.ModelKeyFile),
 			"pushtoken": filepath.Clean(monitorapi.PushTokenFile), "pushca": filepath.Clean(monitorapi.PushCAFile)},
 		kong.DefaultEnvars("MONITOR"), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(log))
 

@@ -314,11 +314,11 @@ func TestCommands(t *testing.T) {
 	}{
 		"Restore": {
 			reason: "Without a store a restore says so and succeeds.", args: []string{"restore"},
-			env: []string{"MONITOR_PODINFO_DIR=" + info.dir, monitorapi.EnvStateDir + "=" + t.TempDir()}, says: "no checkpoint store is configured",
+			env: []string{"MONITOR_PODINFO_DIR=" + info.dir, monitorapi.EnvStateVolume + "=" + t.TempDir()}, says: "no checkpoint store is configured",
 		},
 		"CannotRestore": {
 			reason: "What cannot be restored is not pretended.", args: []string{"restore"}, code: 1,
-			env: []string{"MONITOR_PODINFO_DIR=" + lost.dir, monitorapi.EnvStateDir + "=" + t.TempDir()}, says: "give the pool a checkpoint",
+			env: []string{"MONITOR_PODINFO_DIR=" + lost.dir, monitorapi.EnvStateVolume + "=" + t.TempDir()}, says: "give the pool a checkpoint",
 		},
 		"Version": {reason: "The build's version is told.", args: []string{"version"}, says: "v-test"},
 		"BadModel": {

@@ -51,14 +51,18 @@ spec: {role: coder, modelRef: gpt-4, replicas: 3}
 			because: "InvalidClaim",
 		},
 		"StatelessCheckpoint": {
-			reason:  "What has no state has no checkpoints.",
-			claim:   func(y string) string { return strings.Replace(y, "role: coder, modelRef: gpt-4, replicas: 3", "role: planner, modelRef: gpt-4, checkpoint: {}", 1) },
+			reason: "What has no state has no checkpoints.",
+			claim: func(y string) string {
+				return strings.Replace(y, "role: coder, modelRef: gpt-4, replicas: 3", "role: planner, modelRef: gpt-4, checkpoint: {}", 1)
+			},
 			want:    `spec.checkpoint is for agents with state, and those of role "planner" have none: remove it, or choose another role`,
 			because: "Unsupported",
 		},
 		"RestoreWithoutCheckpoint": {
-			reason:  "An earlier state is one that was kept.",
-			claim:   func(y string) string { return strings.Replace(y, "name: pool,", `name: pool, annotations: {southwest.ai/restore-from: "2026-01-02T03:04:05Z"},`, 1) },
+			reason: "An earlier state is one that was kept.",
+			claim: func(y string) string {
+				return strings.Replace(y, "name: pool,", `name: pool, annotations: {southwest.ai/restore-from: "2026-01-02T03:04:05Z"},`, 1)
+			},
 			want:    "annotation southwest.ai/restore-from asks for an earlier state, and the pool has no checkpoints: remove it, or set spec.checkpoint",
 			because: "InvalidClaim",
 		},

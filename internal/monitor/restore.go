@@ -14,8 +14,8 @@ import (
 type RestoreConfig struct {
 	// PodinfoDir holds the pod's annotations.
 	PodinfoDir string
-	// StateDir is what the agent must not lose.
-	StateDir string
+	// StateVolume is where the volume is mounted of which the agent has a directory, monitorapi.StateSubPath.
+	StateVolume string
 }
 
 // Restore prepares a worker's state directory before the agent starts. No checkpoint store is configured in this form:
@@ -40,7 +40,12 @@ func Restore(c RestoreConfig, log *slog.Logger) error {
 	}
 
 	// Found now, this is one sentence; found by the agent, it is a lost session.
-	probe, err := os.CreateTemp(c.StateDir, ".writable-*")
+	state := filepath.Join(c.StateVolume, monitorapi.StateSubPath)
+	if err := os.Mkdir(state, 0o770); err != nil && !os.IsExist(err) { //nolint:gosec // The agent may write it by its group alone.
+		return fmt.Errorf("cannot write to the state volume: %w", err)
+	}
+
+	probe, err := os.CreateTemp(state, ".writable-*")
 	if err != nil {
 		return fmt.Errorf("cannot write to the state directory: %w", err)
 	}
@@ -53,7 +58,7 @@ func Restore(c RestoreConfig, log *slog.Logger) error {
 		return fmt.Errorf("cannot tidy the state directory: %w", err)
 	}
 
-	log.Info("no checkpoint store is configured: the state directory starts as it is", "slot", slot, "epoch", annotations[monitorapi.AnnotationEpoch], "stateDir", c.StateDir)
+	log.Info("no checkpoint store is configured: the state directory starts as it is", "slot", slot, "epoch", annotations[monitorapi.AnnotationEpoch], "directory", state)
 
 	return nil
 }

@@ -70,7 +70,7 @@ func TestRestore(t *testing.T) {
 
 			var log bytes.Buffer
 
-			err := Restore(RestoreConfig{PodinfoDir: dir, StateDir: state}, slog.New(slog.NewJSONHandler(&log, nil)))
+			err := Restore(RestoreConfig{PodinfoDir: dir, StateVolume: state}, slog.New(slog.NewJSONHandler(&log, nil)))
 			if (err != nil) != tc.bad {
 				t.Fatalf("\n%s\nRestore(...): error %v, want one: %t", tc.reason, err, tc.bad)
 			}
@@ -86,7 +86,7 @@ func TestRestore(t *testing.T) {
 				t.Errorf("\n%s\nRestore(...) said %q, want %q in it", tc.reason, said, tc.says)
 			}
 
-			left, _ := os.ReadDir(state)
+			left, _ := os.ReadDir(filepath.Join(state, monitorapi.StateSubPath))
 			if diff := cmp.Diff(0, len(left)); diff != "" {
 				t.Errorf("\n%s\nRestore(...) left %v in the state directory", tc.reason, left)
 			}

@@ -95,7 +95,6 @@ const (
 	EnvPod           = "MONITOR_POD"
 	EnvDispatcher    = "MONITOR_DISPATCHER"
 	EnvRole          = "MONITOR_ROLE"
-	EnvStateDir      = "MONITOR_STATE_DIR"
 	EnvModelEndpoint = "MONITOR_MODEL_ENDPOINT"
 	EnvModelProtocol = "MONITOR_MODEL_PROTOCOL"
 

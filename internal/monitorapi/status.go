@@ -54,7 +54,8 @@ type Status struct {
 // true, a figure that the worker's source does not tell is absent.
 type Tasks struct {
 	Known bool `json:"known"`
-	// UnknownSince is when the monitor last stopped knowing, and Reason why.
+	// UnknownSince is when the monitor last stopped knowing, and Reason why; or, where it knows, how, if that is not as it was
+	// told to.
 	UnknownSince *time.Time `json:"unknownSince,omitempty"`
 	Reason       string     `json:"reason,omitempty"`
 

@@ -63,6 +63,7 @@ fuzz: ## Each fuzz test for a short while.
 	go test ./internal/compose -run '^$$' -fuzz FuzzRunFunction -fuzztime 20s
 	go test ./internal/monitor -run '^$$' -fuzz FuzzParsePodinfo -fuzztime 20s
 	go test ./internal/monitor/tasks -run '^$$' -fuzz FuzzParse -fuzztime 20s -fuzzminimizetime 1x
+	go test ./internal/monitor/inbound -run '^$$' -fuzz FuzzTally -fuzztime 20s -fuzzminimizetime 1x
 	go test ./internal/checkpoint -run '^$$' -fuzz FuzzOpenChunk -fuzztime 20s -fuzzminimizetime 1x
 	go test ./internal/checkpoint -run '^$$' -fuzz FuzzDecodePool -fuzztime 20s -fuzzminimizetime 1x
 	@for f in FuzzEvents FuzzJSON FuzzRequest; do go test ./internal/monitor/meter -run '^$$' -fuzz "^$$f\$$" -fuzztime 20s -fuzzminimizetime 1x || exit 1; done

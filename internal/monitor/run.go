@@ -57,6 +57,8 @@ type monitor struct {
 	registry *prometheus.Registry
 	log      *slog.Logger
 	senses   Senses
+	// counted tells the tasks that the inbound proxy heard of; nil where it does not.
+	counted tasks.Source
 
 	servers []server
 	// loops end with their context.
@@ -144,6 +146,15 @@ func (m *monitor) addInbound(c Config) error {
 	}
 
 	m.senses.Open, m.senses.Ended = p.Open, p.Ended
+	if t := p.Tally(); t != nil {
+		m.loops = append(m.loops, t.Run)
+		m.counted = tasks.Func(func(ctx context.Context) (tasks.Load, error) {
+			depth, flight, waits, err := t.Count(ctx)
+
+			return tasks.Load{QueueDepth: &depth, InFlight: &flight, WaitingForInput: &waits}, err
+		})
+	}
+
 	m.serve("inbound", c.InboundListen, p)
 	m.closers = append(m.closers, p.Close)
 
@@ -188,6 +199,8 @@ func (m *monitor) source(c Config) (tasks.Source, error) {
 			return tasks.Load{QueueDepth: &n, InFlight: &n}, nil
 		}), nil
 	default:
+		c.Tasks.Counted = m.counted
+
 		return tasks.NewSource(c.Tasks)
 	}
 }

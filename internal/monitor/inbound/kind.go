@@ -19,6 +19,10 @@ type kind struct {
 	// a2a and rpc say how a refusal is worded; id is the request's in JSON-RPC.
 	a2a, rpc bool
 	id       json.RawMessage
+	// on is the task that a message goes on with.
+	on string
+	// from is how the agent was asked, so that it can be asked again about a task that it told of.
+	from origin
 }
 
 // httpTask takes for a task whatever may change something. What only reads, such as a probe, a page of metrics or a
@@ -35,8 +39,9 @@ var sends = []string{"SendMessage", "SendStreamingMessage", "message/send", "mes
 // a2aTask takes for a task a message to an A2A server, by HTTP or JSON-RPC, and for a fresh one a message that names no task
 // that it goes on with. All else passes, so that a client can ask for, follow and cancel its tasks while the worker drains.
 func a2aTask(r *http.Request) (kind, error) {
+	from := restOrigin(r)
 	if r.Method != http.MethodPost {
-		return kind{a2a: true}, nil
+		return kind{a2a: true, from: from}, nil
 	}
 
 	path := strings.TrimRight(r.URL.Path, "/")
@@ -44,7 +49,7 @@ func a2aTask(r *http.Request) (kind, error) {
 
 	// A verb on a task.
 	if i := strings.LastIndexByte(path, '/'); !rest && strings.Contains(path[i+1:], ":") {
-		return kind{a2a: true}, nil
+		return kind{a2a: true, from: from}, nil
 	}
 
 	b, whole, err := peek(r)
@@ -62,18 +67,25 @@ func a2aTask(r *http.Request) (kind, error) {
 	}
 	if !whole || !decodes(b, &m) {
 		// Of what cannot be read nobody knows that it begins nothing. The agent says what is wrong with it.
-		return kind{task: true, fresh: true, a2a: true}, nil
+		return kind{task: true, fresh: true, a2a: true, from: from}, nil
 	}
 
 	if rest {
-		return kind{task: true, fresh: m.Message.TaskID == "", a2a: true}, nil
+		return kind{task: true, fresh: m.Message.TaskID == "", a2a: true, on: m.Message.TaskID, from: from}, nil
+	}
+
+	from.rpc = "GetTask"
+	if strings.Contains(m.Method, "/") {
+		from.rpc = "tasks/get"
 	}
 
 	if !slices.Contains(sends, m.Method) {
-		return kind{a2a: true, rpc: true}, nil
+		return kind{a2a: true, rpc: true, from: from}, nil
 	}
 
-	return kind{task: true, fresh: m.Params.Message.TaskID == "", a2a: true, rpc: true, id: m.ID}, nil
+	on := m.Params.Message.TaskID
+
+	return kind{task: true, fresh: on == "", a2a: true, rpc: true, id: m.ID, on: on, from: from}, nil
 }
 
 func decodes(b []byte, into any) bool { return json.Unmarshal(b, into) == nil }

@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,7 +28,9 @@ type Proxy struct {
 	transport *http.Transport
 	isTask    func(*http.Request) (kind, error)
 	refusing  func() bool
-	open      atomic.Int64
+	// tally is nil where the protocol has no tasks.
+	tally *Tally
+	open  atomic.Int64
 	// ended is when the last request with a task ended that was passed on.
 	ended atomic.Pointer[time.Time]
 }
@@ -55,6 +58,7 @@ func New(upstream, protocol string, refusing func() bool, log *slog.Logger) (*Pr
 		p.isTask = httpTask
 	case monitorapi.InboundA2A:
 		p.isTask = a2aTask
+		p.tally = newTally(target, p.transport, time.Now)
 	default:
 		return nil, fmt.Errorf("cannot pass on %q: want %s or %s", protocol, monitorapi.InboundHTTP, monitorapi.InboundA2A)
 	}
@@ -70,10 +74,11 @@ func New(upstream, protocol string, refusing func() bool, log *slog.Logger) (*Pr
 			r.SetXForwarded()
 			keep(r, "Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto")
 		},
-		Transport:     p.transport,
-		FlushInterval: -1,
-		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		ErrorHandler:  agentError,
+		Transport:      p.transport,
+		FlushInterval:  -1,
+		ModifyResponse: listenTo,
+		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorHandler:   agentError,
 	}
 
 	return p, nil
@@ -84,6 +89,9 @@ func (p *Proxy) Close() { p.transport.CloseIdleConnections() }
 
 // Open returns the number of requests with a task that are open.
 func (p *Proxy) Open() int64 { return p.open.Load() }
+
+// Tally returns the count of the agent's tasks by what it says of them; nil where the protocol is not A2A.
+func (p *Proxy) Tally() *Tally { return p.tally }
 
 // Ended returns when the last request with a task ended that was passed on; the zero time where there was none. Of a task that
 // it began, a reading of the agent's load from before then knows nothing.
@@ -133,7 +141,30 @@ func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		}()
 	}
 
-	p.forward.ServeHTTP(rw, r)
+	if p.tally == nil {
+		p.forward.ServeHTTP(rw, r)
+
+		return
+	}
+
+	l := p.tally.listen(k)
+	// Also where the agent or the client goes away, which the package tells the server by a panic.
+	defer l.end()
+
+	// What is compressed cannot be read on the way. The agent is on loopback.
+	r.Header.Del("Accept-Encoding")
+	p.forward.ServeHTTP(rw, r.WithContext(context.WithValue(r.Context(), listenerKey{}, l)))
+}
+
+type listenerKey struct{}
+
+// listenTo has an answer read as it passes.
+func listenTo(rsp *http.Response) error {
+	if l, ok := rsp.Request.Context().Value(listenerKey{}).(*listener); ok {
+		l.answered(rsp)
+	}
+
+	return nil
 }
 
 // refuse says in the words of the protocol that the worker takes no new tasks. A client that tries again finds another one.
@@ -155,11 +186,16 @@ func refuse(rw http.ResponseWriter, k kind) {
 
 // agentError answers for an agent that did not.
 func agentError(rw http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() == nil {
-		var op *net.OpError
+	var op *net.OpError
 
+	unheard := errors.As(err, &op) && op.Op == "dial"
+	if l, ok := r.Context().Value(listenerKey{}).(*listener); ok && unheard {
+		l.whole = true
+	}
+
+	if r.Context().Err() == nil {
 		reason := "it broke off"
-		if errors.As(err, &op) && op.Op == "dial" {
+		if unheard {
 			reason = "it does not listen"
 		}
 

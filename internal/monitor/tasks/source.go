@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -25,6 +26,8 @@ type Load struct {
 	WaitingForInput *int64
 	// Sessions is the number of open conversations.
 	Sessions *int64
+	// Says is how the load is known, where that is not how it was asked for.
+	Says string
 }
 
 // A Source tells an agent's load. An error means that it is not known, which is not that there is none.
@@ -42,6 +45,8 @@ func (f Func) Read(ctx context.Context) (Load, error) { return f(ctx) }
 type Config struct {
 	Source, URL                                     string
 	QueueDepth, InFlight, WaitingForInput, Sessions string
+	// Counted counts the tasks of an A2A agent that cannot list them; nil where nobody does.
+	Counted Source
 }
 
 // NewSource returns the source of a configuration: any of monitorapi's but SourceNone and SourceInbound, which ask nobody.
@@ -53,7 +58,7 @@ func NewSource(c Config) (Source, error) {
 
 	switch c.Source {
 	case monitorapi.SourceA2A:
-		return &a2a{client: client, base: strings.TrimRight(c.URL, "/")}, nil
+		return &a2a{client: client, base: strings.TrimRight(c.URL, "/"), counted: c.Counted, now: time.Now}, nil
 	case monitorapi.SourceLangGraph:
 		return langGraph(client, c.URL), nil
 	case monitorapi.SourcePrometheus:
@@ -85,11 +90,15 @@ func newClient(raw string) (*http.Client, error) {
 	}, nil
 }
 
-// get asks for a document. The caller closes its body. A status other than 200 is an error.
-func get(ctx context.Context, c *http.Client, at string) (*http.Response, error) {
+// get asks for a document, with headers by name and value. The caller closes its body. A status other than 200 is an error.
+func get(ctx context.Context, c *http.Client, at string, headers ...[2]string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the request: %w", err)
+	}
+
+	for _, h := range headers {
+		req.Header.Set(h[0], h[1])
 	}
 
 	rsp, err := c.Do(req)
@@ -103,15 +112,23 @@ func get(ctx context.Context, c *http.Client, at string) (*http.Response, error)
 	}
 
 	if rsp.StatusCode != http.StatusOK {
-		_ = rsp.Body.Close()
+		defer func() { _ = rsp.Body.Close() }()
 
-		return nil, &statusError{rsp.StatusCode}
+		b, _ := io.ReadAll(io.LimitReader(rsp.Body, longestRefusal)) // What is missing is not understood.
+
+		return nil, &statusError{rsp.StatusCode, string(b)}
 	}
 
 	return rsp, nil
 }
 
-// A statusError is an answer that holds no figures.
-type statusError struct{ code int }
+// longestRefusal is as much as is read of an answer that holds no figures.
+const longestRefusal = 4 << 10
+
+// A statusError is an answer that holds no figures. Its body is not for a log.
+type statusError struct {
+	code int
+	body string
+}
 
 func (e *statusError) Error() string { return fmt.Sprintf("the agent answers %d", e.code) }

@@ -51,7 +51,7 @@ open_sessions_total 4
 // a2aServer answers ListTasks as A2A 1.0 has it.
 func a2aServer(totals map[string]int) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet || r.URL.Path != "/tasks" || r.URL.Query().Get("pageSize") != "1" {
+		if r.Method != http.MethodGet || r.URL.Path != "/tasks" || r.URL.Query().Get("pageSize") != "1" || r.Header.Get("A2A-Version") != "1.0" {
 			http.Error(rw, "bad", http.StatusBadRequest)
 
 			return
@@ -111,11 +111,35 @@ func TestSources(t *testing.T) {
 		},
 		"A2AWithout": {
 			reason: "A server without ListTasks is told from one without tasks.", config: Config{Source: monitorapi.SourceA2A},
-			handler: http.NotFound, err: "the agent has no ListTasks (it answers 404): set tasks.source to Inbound",
+			handler: http.NotFound, err: "the agent cannot list its tasks (it answers 404): set inbound.protocol to A2A",
+		},
+		"A2AOtherVersion": {
+			reason: "Nor can one of another version.", config: Config{Source: monitorapi.SourceA2A},
+			handler: func(rw http.ResponseWriter, _ *http.Request) {
+				rw.WriteHeader(http.StatusBadRequest)
+				fmt.Fprint(rw, `{"error":{"details":[{"reason":"VERSION_NOT_SUPPORTED"}]}}`)
+			}, err: "the agent cannot list its tasks (it answers 400): set inbound.protocol to A2A",
+		},
+		"A2ACounted": {
+			reason: "Where somebody else counts, that is told.", config: Config{Source: monitorapi.SourceA2A, Counted: Func(func(context.Context) (Load, error) { return load(3, 2, 1), nil })},
+			handler: http.NotFound, want: func() Load {
+				l := load(3, 2, 1)
+				l.Says = "counted at the inbound proxy, because the agent cannot list its tasks (it answers 404)"
+
+				return l
+			}(),
+		},
+		"A2AUncounted": {
+			reason: "Who counts may not know either.", config: Config{Source: monitorapi.SourceA2A, Counted: Func(func(context.Context) (Load, error) { return load(1), errors.New("it is blind") })},
+			handler: http.NotFound, err: "the agent cannot list its tasks (it answers 404), and it is blind",
+		},
+		"A2AFailsNow": {
+			reason: "A server that fails may list its tasks again.", config: Config{Source: monitorapi.SourceA2A, Counted: Func(func(context.Context) (Load, error) { return load(1), nil })},
+			handler: func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusInternalServerError) }, err: "the agent answers 500",
 		},
 		"A2ANoTotal": {
 			reason: "A page without a total is no count.", config: Config{Source: monitorapi.SourceA2A},
-			handler: text(`{"tasks":[]}`), err: "does not say how many tasks there are",
+			handler: text(`{"tasks":[]}`), err: "its ListTasks does not say how many there are",
 		},
 		"LangGraph": {
 			reason: "Servers that share a database tell the same figure each.",

@@ -116,7 +116,7 @@ func (w *Watcher) Tasks() (monitorapi.Tasks, time.Time) {
 	}
 
 	return monitorapi.Tasks{
-		Known: true, QueueDepth: w.load.QueueDepth, InFlight: w.load.InFlight,
+		Known: true, Reason: w.load.Says, QueueDepth: w.load.QueueDepth, InFlight: w.load.InFlight,
 		WaitingForInput: w.load.WaitingForInput, Sessions: w.load.Sessions,
 	}, w.at
 }

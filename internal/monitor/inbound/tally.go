@@ -1,0 +1,219 @@
+package inbound
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// mostTasks bounds the tasks that are kept, and longestName each word of one: 4 MiB at the very most, and a tenth of that
+	// with the names that agents give. A worker with more at once has another trouble than its count.
+	mostTasks   = 4096
+	longestName = 256
+	// askAfter is how long a task may be silent before its agent is asked for it: an agent that pushes to its clients, or
+	// whose client has gone, tells nothing by itself. At once it is asked for no more than mostAsked.
+	askAfter  = 5 * time.Second
+	mostAsked = 16
+	// blindness is how long the count is unknown once a task may have begun that nobody can name. No data is not zero; but
+	// a worker whose count is never known again could never be drained in time.
+	blindness = time.Hour
+	// lookEvery is how often it is looked whether the agent has ended. One that is restarted is away for longer.
+	lookEvery = 250 * time.Millisecond
+)
+
+// A Tally counts the tasks of an A2A agent that cannot list them, by what it tells its clients of them. It keeps those that
+// have not ended. What began without a word to a client, such as a task that an agent takes up from its disk, it counts from
+// when somebody asks for it. Its methods may be called by many at once.
+type Tally struct {
+	target *url.URL
+	client *http.Client
+	now    func() time.Time
+
+	mu    sync.Mutex
+	tasks map[string]*task
+	// unnamed is the number of open messages whose task the agent has not named yet.
+	unnamed int64
+	// blind is until when the count is unknown, and why.
+	blind time.Time
+	why   string
+}
+
+// A task that has not ended, as it was last heard of.
+type task struct {
+	state state
+	heard time.Time
+	from  origin
+}
+
+// A state of a task, as far as it matters to a worker.
+type state int
+
+const (
+	ended state = iota
+	submitted
+	working
+	waiting
+)
+
+// states are those of tasks, as A2A 0.3 writes them, by HTTP with one l more. A state that is not here is one that the task has not ended in.
+var states = map[string]state{
+	"submitted": submitted, "input-required": waiting, "auth-required": waiting,
+	"completed": ended, "failed": ended, "canceled": ended, "cancelled": ended, "rejected": ended,
+}
+
+// readState reads a state as A2A 1.0 or 0.3 writes it.
+func readState(s string) state {
+	if st, ok := states[strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(s, "TASK_STATE_")), "_", "-")]; ok {
+		return st
+	}
+
+	return working
+}
+
+// newTally returns a tally that is blind until the agent was seen not to run, such as now: of what an agent does that ran
+// before its monitor nobody has told it.
+func newTally(target *url.URL, transport http.RoundTripper, now func() time.Time) *Tally {
+	t := &Tally{
+		target: target, now: now, tasks: map[string]*task{},
+		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+	}
+	t.lose("the agent ran before its monitor")
+
+	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	defer cancel()
+
+	t.look(ctx)
+
+	return t
+}
+
+// hear takes in what the agent says of a task.
+func (t *Tally) hear(id string, s state, from origin) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+
+	switch known := t.tasks[id]; {
+	case s == ended:
+		delete(t.tasks, id)
+	case known != nil:
+		known.state, known.heard = s, t.now()
+	case len(t.tasks) == mostTasks:
+		t.lose("it has more tasks than can be kept")
+	case len(id) > longestName || from.long():
+		t.lose("its tasks have names that are too long to be kept")
+	default:
+		// Its own copy: the other is a part of a whole answer.
+		t.tasks[strings.Clone(id)] = &task{state: s, heard: t.now(), from: from}
+	}
+}
+
+// lose says that a task may have begun that is not counted. The caller holds the lock, or nobody else has the tally yet.
+func (t *Tally) lose(why string) { t.blind, t.why = t.now().Add(blindness), why }
+
+// Count returns the number of unfinished tasks, of those the agent works on, and of those that wait for their client. It asks
+// the agent for those that nothing was heard of for a while. An error means that the count is not known.
+func (t *Tally) Count(ctx context.Context) (unfinished, inFlight, waits int64, err error) {
+	for id, from := range t.silent() {
+		t.ask(ctx, id, from)
+	}
+
+	t.mu.Lock()
+	defer t.mu.Unlock()
+
+	if t.now().Before(t.blind) {
+		return 0, 0, 0, errors.New("the inbound proxy may not have seen all of its tasks: " + t.why)
+	}
+
+	inFlight = t.unnamed
+
+	for _, k := range t.tasks {
+		switch k.state {
+		case submitted:
+			unfinished++
+		case waiting:
+			waits++
+		default:
+			inFlight++
+		}
+	}
+
+	return unfinished + inFlight, inFlight, waits, nil
+}
+
+// Run looks whether the agent has ended, as long as the count is unknown and the context is not done: with the agent those
+// tasks have ended that nobody can name.
+func (t *Tally) Run(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+
+	for {
+		t.look(ctx)
+
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (t *Tally) look(ctx context.Context) {
+	t.mu.Lock()
+	blind := t.now().Before(t.blind)
+	t.mu.Unlock()
+
+	if !blind || !t.down(ctx) {
+		return
+	}
+
+	t.mu.Lock()
+	defer t.mu.Unlock()
+
+	t.blind = time.Time{}
+}
+
+// down says whether nobody listens at the agent's address: what it worked on has ended with it.
+func (t *Tally) down(ctx context.Context) bool {
+	c, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", t.target.Host)
+	if err != nil {
+		return errors.Is(err, syscall.ECONNREFUSED)
+	}
+
+	_ = c.Close() // Nothing was said.
+
+	return false
+}
+
+// silent returns the tasks to ask for: those that nothing was heard of for the longest.
+func (t *Tally) silent() map[string]origin {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+
+	var ids []string
+
+	for id, k := range t.tasks {
+		if t.now().Sub(k.heard) >= askAfter {
+			ids = append(ids, id)
+		}
+	}
+
+	slices.SortFunc(ids, func(a, b string) int { return t.tasks[a].heard.Compare(t.tasks[b].heard) })
+
+	out := map[string]origin{}
+
+	for _, id := range ids[:min(len(ids), mostAsked)] {
+		// Also where no answer comes: the others have their turn before it.
+		t.tasks[id].heard = t.now()
+		out[id] = t.tasks[id].from
+	}
+
+	return out
+}

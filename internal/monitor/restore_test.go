@@ -51,7 +51,7 @@ func TestRestore(t *testing.T) {
 		"NoState": {
 			reason: "A state directory that is not there is found before the agent starts.", annotations: map[string]string{monitorapi.AnnotationSlot: "0"},
 			state: func(t *testing.T) string { t.Helper(); return filepath.Join(t.TempDir(), "none") },
-			says:  "cannot write to the state directory", bad: true,
+			says:  "cannot write to the state volume", bad: true,
 		},
 	}
 

@@ -8,6 +8,12 @@ import (
 
 // chat answers in the OpenAI protocol.
 func chat(rw http.ResponseWriter, r *http.Request, req *request) {
+	if t := req.calls(); t != nil {
+		chatTool(rw, r, req, t)
+
+		return
+	}
+
 	text := req.reply()
 	finish := func(whole bool, i int) map[string]any {
 		c := map[string]any{"index": i, "finish_reason": "stop"}

@@ -12,6 +12,7 @@
 //	X-Model-Usage: refused refuse a request with stream_options (400); or "none", never tell a usage
 //	X-Model-Lines: crlf    end the lines of a stream with CR LF
 //	X-Model-Encoding: gzip compress the answer, asked or not
+//	X-Model-Tool: weather  have this tool called, where the request offers it
 //
 // or, where an agent does not pass headers on, with words in its last message: "[delay 2s]", "[pace 50ms]", "[error 429]",
 // "[cut 3]", "[usage refused]" and so on. A request to a model whose name is such a trouble, like "error-429" or "delay-2s",

@@ -7,6 +7,12 @@ import (
 
 // messages answers in the Anthropic protocol, in which the counts of a message's deltas are totals so far.
 func messages(rw http.ResponseWriter, r *http.Request, req *request) {
+	if t := req.calls(); t != nil {
+		messagesTool(rw, r, req, t)
+
+		return
+	}
+
 	text := req.reply()
 	u := req.usage(text)
 

@@ -18,6 +18,7 @@ type request struct {
 	Instructions string    `json:"instructions"`
 	System       any       `json:"system"`
 	Messages     []message `json:"messages"`
+	Tools        []tool    `json:"tools"`
 
 	StreamOptions *struct {
 		IncludeUsage bool `json:"include_usage"`

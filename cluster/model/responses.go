@@ -8,6 +8,12 @@ import (
 
 // responses answers in OpenAI's newer protocol, whose last event has the whole response.
 func responses(rw http.ResponseWriter, r *http.Request, req *request) {
+	if t := req.calls(); t != nil {
+		responsesTool(rw, r, req, t)
+
+		return
+	}
+
 	text := req.reply()
 	u := req.usage(text)
 	part := func(text string) map[string]any {

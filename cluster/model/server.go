@@ -48,6 +48,8 @@ type trouble struct {
 	cached, reasoning int
 	// usage, lines and encoding are how the answer is told: see the command's documentation.
 	usage, lines, encoding string
+	// tool is one that is to be called, where the request offers it.
+	tool string
 }
 
 // guard checks the key, reads the request and makes the trouble it asks for, then answers.
@@ -101,7 +103,7 @@ func (s *server) guard(h func(http.ResponseWriter, *http.Request, *request)) htt
 	})
 }
 
-const troubles = "delay|pace|error|cut|cached|reasoning|usage|lines|encoding"
+const troubles = "delay|pace|error|cut|cached|reasoning|usage|lines|encoding|tool"
 
 var (
 	inWords = regexp.MustCompile(`\[(` + troubles + `) ([0-9a-z.]+)\]`)
@@ -119,7 +121,7 @@ func asked(h http.Header, model, text string) trouble {
 		want[m[1]] = m[2]
 	}
 
-	t := trouble{usage: want["usage"], lines: want["lines"], encoding: want["encoding"]}
+	t := trouble{usage: want["usage"], lines: want["lines"], encoding: want["encoding"], tool: want["tool"]}
 	t.delay, _ = time.ParseDuration(want["delay"])
 	t.pace, _ = time.ParseDuration(want["pace"])
 	t.cut, _ = strconv.Atoi(want["cut"])

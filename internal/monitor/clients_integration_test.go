@@ -156,8 +156,16 @@ func TestClients(t *testing.T) {
 	at := regexp.MustCompile(`"listen":"([^"]+)","proxy":"([^"]+)"`).FindStringSubmatch(lines.wait(t, "the monitor runs"))
 	through := clientCalls(t, "http://"+at[2])
 
-	if len(direct) != 16 {
+	if len(direct) != 26 {
 		t.Errorf("only %d calls were made", len(direct))
+	}
+
+	// What was asked for with a tool was answered by a call of it.
+	for name, got := range direct {
+		called := strings.Contains(got, "tool_calls") || strings.Contains(got, "function_call") || strings.Contains(got, "tool_use")
+		if want := strings.Contains(name, "Tool") && name != "chatToolTold"; called != want {
+			t.Errorf("%s: a tool is called: %t, want %t: %s", name, called, want, got)
+		}
 	}
 
 	// A server that was asked for the usage says in every other chunk that it is not there yet.
@@ -165,7 +173,7 @@ func TestClients(t *testing.T) {
 
 	for name, want := range direct {
 		got := through[name]
-		if slices.Contains([]string{"chatStream", "chatStreamTwice", "completionStream"}, name) {
+		if slices.Contains([]string{"chatStream", "chatStreamTwice", "completionStream", "chatToolStream", "chatToolHelper", "chatToolTold"}, name) {
 			got = notYet.ReplaceAllString(got, "")
 		}
 
@@ -225,7 +233,7 @@ func compareBills(t *testing.T, monitor, upstream string) {
 	// waited for, whose usage never came.
 	want.Requests, want.Missing = requests+4, 1
 
-	if requests != 12 || want.Cached == 0 || want.Reasoning == 0 {
+	if requests != 22 || want.Cached == 0 || want.Reasoning == 0 {
 		t.Errorf("the server billed %d requests: %+v", requests, want)
 	}
 

@@ -32,7 +32,32 @@ const collect = async (stream) => {
   return out;
 };
 
+// A tool that is offered, in the way of each API, and a word that has the model call it.
+const schema = { type: 'object', properties: { said: { type: 'string' } } };
+const chatTools = [{ type: 'function', function: { name: 'weather', parameters: schema } }];
+const responsesTools = [{ type: 'function', name: 'weather', parameters: schema, strict: false }];
+const messagesTools = [{ name: 'weather', input_schema: schema }];
+const ask = 'What [tool weather] is it, and [cached 2] [reasoning 3] where?';
+const asking = [{ role: 'user', content: ask }];
+// Anthropic's API does not tell what was reasoned.
+const wondering = [{ role: 'user', content: 'What [tool weather] is it, and [cached 2] where?' }];
+const told = [
+  ...asking, { role: 'assistant', content: null, tool_calls: [{ id: 'call-1', type: 'function', function: { name: 'weather', arguments: '{}' } }] },
+  { role: 'tool', tool_call_id: 'call-1', content: 'It rains.' },
+];
+
 const calls = {
+  chatTool: () => openai.chat.completions.create({ model, messages: asking, tools: chatTools }),
+  chatToolTwice: () => openai.chat.completions.create({ model, messages: asking, tools: chatTools, n: 2 }),
+  chatToolStream: async () => collect(await openai.chat.completions.create({ model, messages: asking, tools: chatTools, stream: true })),
+  chatToolHelper: () => openai.chat.completions.stream({ model, messages: asking, tools: chatTools }).finalChatCompletion(),
+  chatToolTold: async () => collect(await openai.chat.completions.create({ model, messages: told, tools: chatTools, stream: true })),
+  responsesTool: () => openai.responses.create({ model, input: ask, tools: responsesTools }),
+  responsesToolStream: async () => collect(await openai.responses.create({ model, input: ask, tools: responsesTools, stream: true })),
+  messageTool: () => anthropic.messages.create({ model: 'claude', max_tokens: 100, messages: wondering, tools: messagesTools }),
+  messageToolStream: async () =>
+    collect(await anthropic.messages.create({ model: 'claude', max_tokens: 100, messages: wondering, tools: messagesTools, stream: true })),
+  messageToolHelper: () => anthropic.messages.stream({ model: 'claude', max_tokens: 100, messages: wondering, tools: messagesTools }).finalMessage(),
   chat: () => openai.chat.completions.create({ model, messages }),
   chatTwice: () => openai.chat.completions.create({ model, messages, n: 2 }),
   chatStream: async () => collect(await openai.chat.completions.create({ model, messages, stream: true })),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,63 +14,123 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 )
 
-// Under fire: many streams at once, a third of them left by the agent at some point and some reset by the model server.
-// Each that came to its end is counted exactly once, with what the server billed, and of the others none is counted twice.
+// What becomes of a stream under fire: one in twenty is reset by the model server, and of the others a third is left by the
+// agent at some point.
+const (
+	reset    = "reset"
+	left     = "left"
+	finished = "finished"
+)
+
+func fate(i int) string {
+	switch {
+	case i%20 == 7:
+		return reset
+	case i%3 == 0:
+		return left
+	default:
+		return finished
+	}
+}
+
+// A fire is a model server whose streams end as they are asked to, and that remembers what it billed.
+type fire struct {
+	billed, asked, resets atomic.Int64
+}
+
+// ServeHTTP implements http.Handler. The fate is asked for in a header.
+func (f *fire) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	b, _ := io.ReadAll(r.Body)
+	if strings.Contains(string(b), `"include_usage":true`) {
+		f.asked.Add(1)
+	}
+
+	rw.Header().Set("Content-Type", "text/event-stream")
+
+	n, fate, at := 5+rand.IntN(40), r.Header.Get("X-Fate"), -1
+	if fate == reset {
+		at = rand.IntN(n)
+	}
+
+	for i := range n {
+		if i == at {
+			f.reset(rw)
+
+			return
+		}
+
+		fmt.Fprint(rw, words)
+		_ = http.NewResponseController(rw).Flush()
+	}
+
+	if fate == left {
+		// Else all might be on its way before the agent leaves.
+		<-r.Context().Done()
+
+		return
+	}
+
+	f.billed.Add(int64(n))
+	fmt.Fprintf(rw, "data: {\"model\":\"m-2\",\"choices\":[],\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":1}}\n\ndata: [DONE]\n\n", n)
+}
+
+// reset ends a connection by a reset: nothing says that it was meant to end.
+func (f *fire) reset(rw http.ResponseWriter) {
+	c, _, err := http.NewResponseController(rw).Hijack()
+	if err != nil {
+		return
+	}
+
+	if tcp, ok := c.(*net.TCPConn); ok && tcp.SetLinger(0) == nil && tcp.Close() == nil {
+		f.resets.Add(1)
+	}
+}
+
+// Under fire: many streams at once, a third of them left by the agent at some point and one in twenty reset by the model
+// server. Each that came to its end is counted exactly once, with what the server billed; each that was reset is counted as
+// broken, once; and each of the others once, too.
 func TestUnderFire(t *testing.T) {
 	defer goleak.VerifyNone(t)
 
 	const streams = 200
 
-	var billed, finished, untold atomic.Int64
+	var f fire
 
-	model := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		b, _ := io.ReadAll(r.Body)
-		if !strings.Contains(string(b), `"include_usage":true`) {
-			untold.Add(1)
-		}
-
-		rw.Header().Set("Content-Type", "text/event-stream")
-
-		n := 5 + rand.IntN(40)
-		for i := range n {
-			if rand.IntN(20*n) == i {
-				panic(http.ErrAbortHandler)
-			}
-
-			fmt.Fprint(rw, words)
-			_ = http.NewResponseController(rw).Flush()
-		}
-
-		billed.Add(int64(n))
-		fmt.Fprintf(rw, "data: {\"model\":\"m-2\",\"choices\":[],\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":1}}\n\ndata: [DONE]\n\n", n)
-	}))
+	model := httptest.NewServer(&f)
 	defer model.Close()
 
 	m := startMetered(t, model.URL)
 	m.settled = make(chan int64, streams)
 
-	var wg sync.WaitGroup
+	var (
+		wg   sync.WaitGroup
+		saw  sync.Map
+		want = map[string]int{}
+	)
 
 	for i := range streams {
+		want[fate(i)]++
+
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 
-			leave := -1
-			if i%3 == 0 {
-				leave = rand.IntN(20 * len(words))
-			}
-
-			if m.stream(ctx, leave) {
-				finished.Add(1)
+			if got := m.stream(ctx, fate(i)); got != fate(i) {
+				saw.Store(i, got)
 			}
 		})
 	}
 
 	wg.Wait()
+	saw.Range(func(i, got any) bool {
+		t.Errorf("stream %v is %v, want %s", i, got, fate(i.(int)))
+
+		return true
+	})
 
 	// All are settled, also those that were left.
 	for range streams {
@@ -80,67 +141,93 @@ func TestUnderFire(t *testing.T) {
 		}
 	}
 
-	m.judge(t, streams, finished.Load(), billed.Load())
-
-	if untold.Load() > 0 {
-		t.Errorf("%d requests did not ask for the usage", untold.Load())
+	if f.resets.Load() != int64(want[reset]) || want[reset] != streams/20 || f.asked.Load() != streams {
+		t.Errorf("%d of %d streams were reset, %d asked for the usage: want %v", f.resets.Load(), streams, f.asked.Load(), want)
 	}
 
+	m.judge(t, want, f.billed.Load())
 	m.client.CloseIdleConnections()
 	m.stop()
 }
 
-// stream reads a stream, or leaves it after so many bytes, and says whether it came to its end.
-func (m *metered) stream(ctx context.Context, leave int) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.url+"/v1/chat/completions", strings.NewReader(streamed))
+// stream reads a stream, or leaves it somewhere before its end, and says what became of it.
+func (m *metered) stream(ctx context.Context, fate string) string {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.url+"/v1/chat/completions", strings.NewReader(`{"model":"`+fate+`","stream":true}`))
 	if err != nil {
-		return false
+		return err.Error()
 	}
+
+	req.Header.Set("X-Fate", fate)
 
 	rsp, err := m.client.Do(req)
 	if err != nil {
-		return false
+		return err.Error()
 	}
 	defer rsp.Body.Close()
 
-	if leave >= 0 {
-		_, _ = io.CopyN(io.Discard, rsp.Body, int64(leave))
+	// Before the first byte it is told, and later the answer breaks off.
+	if rsp.StatusCode == http.StatusBadGateway {
+		return reset
+	}
 
-		return false
+	if fate == left {
+		if _, err := io.CopyN(io.Discard, rsp.Body, int64(rand.IntN(5*len(words)))); err != nil {
+			return err.Error()
+		}
+
+		return left
 	}
 
 	b, err := io.ReadAll(rsp.Body)
 
-	return err == nil && strings.HasSuffix(string(b), doneMark)
+	switch {
+	case err != nil:
+		return reset
+	case strings.HasSuffix(string(b), doneMark):
+		return finished
+	default:
+		return "cut off without an error"
+	}
 }
 
 // judge compares what was counted with what the agents and the model server know.
-func (m *metered) judge(t *testing.T, streams, finished, billed int64) {
+func (m *metered) judge(t *testing.T, want map[string]int, billed int64) {
 	t.Helper()
 
 	counted := m.counted(t)
-	requests, missed := 0.0, 0.0
+	requests, missed := map[string]int{}, map[string]int{}
 
 	for name, n := range counted {
-		switch {
-		case strings.HasPrefix(name, "requests_total"):
-			requests += n
-		case strings.HasPrefix(name, "usage_missing_total"):
-			missed += n
+		if outcome, ok := strings.CutPrefix(name, "requests_total outcome="); ok {
+			requests[outcome] = int(n)
+		}
+
+		if reason, ok := strings.CutPrefix(name, "usage_missing_total reason="); ok {
+			missed[reason] = int(n)
 		}
 	}
 
-	// Each that told its usage wrote one token.
-	told := counted["tokens_total direction=output model=m-2"]
-	input := counted["tokens_total direction=input model=m-2"]
+	// A reset that comes with the beginning of an answer is one of a server that did not answer.
+	unanswered := requests["unreachable model=other"]
+	all := map[string]int{"ok model=m-2": want[finished], "aborted model=other": want[left], "broken model=other": want[reset] - unanswered}
 
-	if requests != float64(streams) || told+missed > requests || told < float64(finished) || input > float64(billed) {
-		t.Errorf("%d streams, of which %d came to their end and %d tokens were billed: %v", streams, finished, billed, counted)
+	if unanswered > 0 {
+		all["unreachable model=other"] = unanswered
 	}
 
-	if ok := counted["requests_total outcome=ok model=m-2"]; ok < float64(finished) || ok > told {
-		t.Errorf("%v are ok, but %d came to their end and %v told their usage", ok, finished, told)
+	if diff := cmp.Diff(all, requests); diff != "" {
+		t.Errorf("-want, +counted:\n%s", diff)
 	}
 
-	t.Logf("%d streams: %d came to their end, %v told %v tokens of %d billed, %v did not", streams, finished, told, input, billed, missed)
+	untold := map[string]int{"aborted model=other": want[left], "broken model=other": want[reset] - unanswered}
+	if diff := cmp.Diff(untold, missed); diff != "" {
+		t.Errorf("without a usage: -want, +counted:\n%s", diff)
+	}
+
+	got := m.proxy.Tokens()
+	if got.Input != billed || got.Output != int64(want[finished]) || int64(counted["tokens_total direction=input model=m-2"]) != billed {
+		t.Errorf("%d tokens were billed to %d, and counted is %+v: %v", billed, want[finished], got, counted)
+	}
+
+	t.Logf("%v: %d tokens were billed, %d resets came before the answer", want, billed, unanswered)
 }

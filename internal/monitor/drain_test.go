@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -83,7 +82,7 @@ func TestDrainWaits(t *testing.T) {
 }
 
 // Whatever happens to a worker: it has not drained while a task is known to be in flight and there is time, it is ready if and
-// only if it is active, what has drained stays so, and a withdrawal brings it back at once.
+// only if it is active, what has drained stays so, a withdrawal brings it back at once, and another drain begins anew.
 func TestDrainHolds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		clock := epoch
@@ -97,7 +96,7 @@ func TestDrainHolds(t *testing.T) {
 
 		var began time.Time
 
-		before := monitorapi.StateActive
+		id, before := 0, monitorapi.StateActive
 
 		check := func(*rapid.T) {
 			s := w.Status()
@@ -119,8 +118,18 @@ func TestDrainHolds(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"": check,
 			"drain": func(*rapid.T) {
-				if w.Obey(map[string]string{monitorapi.AnnotationDrain: "d1"}); began.IsZero() {
+				if w.Obey(map[string]string{monitorapi.AnnotationDrain: fmt.Sprint("d", id)}); began.IsZero() {
 					began = clock
+				}
+			},
+			"another": func(*rapid.T) {
+				id++
+				began, before = clock, monitorapi.StateDraining
+
+				w.Obey(map[string]string{monitorapi.AnnotationDrain: fmt.Sprint("d", id)})
+
+				if _, deadline := w.Drain(); !deadline.Equal(clock.Add(testLimit)) {
+					t.Fatalf("another drain ends at %s, want %s", deadline, clock.Add(testLimit))
 				}
 			},
 			"withdraw": func(*rapid.T) { w.Obey(nil); began, before = time.Time{}, monitorapi.StateActive },
@@ -129,81 +138,6 @@ func TestDrainHolds(t *testing.T) {
 			"sight":    func(t *rapid.T) { known = rapid.Bool().Draw(t, "known") },
 		})
 	})
-}
-
-// An agent is told of a drain once, of its withdrawal once, and again where it did not listen.
-func TestDrainHook(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var (
-			mu     sync.Mutex
-			calls  []hookCall
-			broken = 2
-		)
-
-		h := &drainHook{url: "http://127.0.0.1:8080/drain", log: slog.New(slog.DiscardHandler), client: &http.Client{Timeout: time.Second, Transport: roundTripper(
-			func(r *http.Request) (*http.Response, error) {
-				mu.Lock()
-				defer mu.Unlock()
-
-				code := http.StatusNoContent
-				if broken > 0 {
-					broken--
-					code = http.StatusInternalServerError
-				}
-
-				var c hookCall
-				if err := json.NewDecoder(r.Body).Decode(&c); err != nil {
-					t.Error(err)
-				}
-
-				if code == http.StatusNoContent {
-					calls = append(calls, c)
-				}
-
-				return &http.Response{StatusCode: code, Body: http.NoBody}, nil
-			})}}
-
-		w := NewWorker(monitorapi.Status{}, testTimes, time.Now)
-		ctx, cancel := context.WithCancel(t.Context())
-
-		go h.run(ctx, w)
-
-		began := time.Now()
-		w.Obey(map[string]string{monitorapi.AnnotationDrain: "d1"})
-		time.Sleep(time.Minute)
-		w.Obey(nil)
-		time.Sleep(time.Minute)
-
-		// An agent that never listens is not told for ever.
-		mu.Lock()
-		broken = 1000
-		mu.Unlock()
-
-		w.Stop()
-		time.Sleep(time.Minute)
-
-		mu.Lock()
-		if n := 1000 - broken; n != hookAttempts {
-			t.Errorf("it was told %d times", n)
-		}
-		mu.Unlock()
-
-		cancel()
-		synctest.Wait()
-
-		deadline := began.Add(testLimit)
-		want := []hookCall{{Drain: true, ID: "d1", Deadline: &deadline}, {}}
-
-		if diff := cmp.Diff(want, calls, cmp.Transformer("utc", func(at time.Time) time.Time { return at.UTC() })); diff != "" {
-			t.Errorf("-want, +got:\n%s", diff)
-		}
-	})
-
-	for _, at := range []string{"", "https://127.0.0.1/drain", "http://192.0.2.1/drain"} {
-		if _, err := newDrainHook(at, time.Second, slog.New(slog.DiscardHandler)); err == nil {
-			t.Errorf("%q is taken for the agent's", at)
-		}
-	}
 }
 
 // An agent whose task lasts until it is told otherwise, and that tells its load and hears of drains.

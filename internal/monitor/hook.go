@@ -15,9 +15,14 @@ import (
 )
 
 const (
-	// hookAttempts bounds how often an agent is told of one drain, and hookPause is the time between.
-	hookAttempts = 5
-	hookPause    = time.Second
+	// drainAttempts bounds how often an agent is told of one drain. The drain goes on without.
+	drainAttempts = 5
+	// withdrawAttempts bounds how often it is told of a withdrawal: a quarter of an hour, because an agent that does not hear
+	// of it takes no tasks, while its worker does.
+	withdrawAttempts = 20
+	// hookPause is the time after the first attempt. It doubles with each for a withdrawal, up to longestHookPause.
+	hookPause        = time.Second
+	longestHookPause = time.Minute
 )
 
 // A hookCall is what an agent's drain hook is POSTed, as JSON.
@@ -55,23 +60,19 @@ func newDrainHook(at string, timeout time.Duration, log *slog.Logger) (*drainHoo
 	}}, nil
 }
 
-// run tells the agent until the context is done.
+// run tells the agent until the context is done: of each drain, also of one that takes the place of another, and of their
+// withdrawal.
 func (h *drainHook) run(ctx context.Context, w *Worker) {
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
 
-	told := false
+	var told hookCall
 
 	for {
-		if id, deadline := w.Drain(); told != !deadline.IsZero() {
-			call := hookCall{Drain: !told, ID: id}
-			if call.Drain {
-				call.Deadline = &deadline
-			}
-
+		if call := callFor(w); !call.same(told) {
 			h.tell(ctx, call, w)
 
-			told = call.Drain
+			told = call
 		}
 
 		select {
@@ -82,8 +83,30 @@ func (h *drainHook) run(ctx context.Context, w *Worker) {
 	}
 }
 
+// callFor returns what an agent is to know of its worker.
+func callFor(w *Worker) hookCall {
+	id, deadline := w.Drain()
+	if deadline.IsZero() {
+		return hookCall{}
+	}
+
+	return hookCall{Drain: true, ID: id, Deadline: &deadline}
+}
+
+// same says whether two calls say the same.
+func (c hookCall) same(o hookCall) bool {
+	return c.Drain == o.Drain && c.ID == o.ID && (c.Deadline == nil || o.Deadline == nil || c.Deadline.Equal(*o.Deadline))
+}
+
 // tell tells the agent, again where it fails, as long as that is still so.
 func (h *drainHook) tell(ctx context.Context, call hookCall, w *Worker) {
+	most := withdrawAttempts
+	if call.Drain {
+		most = drainAttempts
+	}
+
+	pause := hookPause
+
 	for attempt := 1; ; attempt++ {
 		err := h.post(ctx, call)
 		if err == nil {
@@ -92,16 +115,38 @@ func (h *drainHook) tell(ctx context.Context, call hookCall, w *Worker) {
 			return
 		}
 
-		_, deadline := w.Drain()
-		if attempt == hookAttempts || ctx.Err() != nil || call.Drain != !deadline.IsZero() {
+		if attempt == most || ctx.Err() != nil || !call.same(callFor(w)) {
 			h.log.Warn("the agent could not be told", "drain", call.Drain, "attempts", attempt, "error", err.Error())
 
 			return
 		}
 
+		if !h.wait(ctx, pause, call, w) {
+			return
+		}
+
+		if !call.Drain {
+			pause = min(2*pause, longestHookPause)
+		}
+	}
+}
+
+// wait waits between two attempts, and says whether the agent is to be told that still.
+func (h *drainHook) wait(ctx context.Context, pause time.Duration, call hookCall, w *Worker) bool {
+	tick := time.NewTicker(drainPoll)
+	defer tick.Stop()
+
+	for end := time.After(pause); ; {
 		select {
 		case <-ctx.Done():
-		case <-time.After(hookPause):
+			return false
+		case <-end:
+			return call.same(callFor(w))
+		case <-tick.C:
+			// A worker that drains anew must not wait for the word that it does not.
+			if !call.same(callFor(w)) {
+				return false
+			}
 		}
 	}
 }

@@ -79,6 +79,11 @@ func (w *Worker) Obey(annotations map[string]string) bool {
 	defer w.mu.Unlock()
 
 	before := [...]string{w.slot, w.epoch, w.restore, w.drainID}
+	if id := annotations[monitorapi.AnnotationDrain]; id != "" && w.drainID != "" && id != w.drainID {
+		// Another drain has a time of its own, and is not over because the last one was.
+		w.since, w.drained, w.held = time.Time{}, false, ""
+	}
+
 	w.slot, w.epoch = annotations[monitorapi.AnnotationSlot], annotations[monitorapi.AnnotationEpoch]
 	w.restore, w.drainID = annotations[monitorapi.AnnotationRestore], annotations[monitorapi.AnnotationDrain]
 	w.update()

@@ -62,6 +62,7 @@ race: ## The tests of what runs concurrently, under the race detector.
 fuzz: ## Each fuzz test for a short while.
 	go test ./internal/compose -run '^$$' -fuzz FuzzRunFunction -fuzztime 20s
 	go test ./internal/monitor -run '^$$' -fuzz FuzzParsePodinfo -fuzztime 20s
+	go test ./internal/monitor -run '^$$' -fuzz FuzzProxy -fuzztime 20s -fuzzminimizetime 1x
 	go test ./internal/monitor/tasks -run '^$$' -fuzz FuzzParse -fuzztime 20s -fuzzminimizetime 1x
 	go test ./internal/monitor/inbound -run '^$$' -fuzz FuzzTally -fuzztime 20s -fuzzminimizetime 1x
 	go test ./internal/checkpoint -run '^$$' -fuzz FuzzOpenChunk -fuzztime 20s -fuzzminimizetime 1x

@@ -60,8 +60,10 @@ func Extras() []Program {
 		},
 		{Name: "kwok", Module: "third_party/kwok", Package: "sigs.k8s.io/kwok/cmd/kwok"},
 		{Name: "weaviate", Module: "third_party/weaviate", Package: "github.com/weaviate/weaviate/cmd/weaviate-server"},
+		{Name: "versitygw", Module: "third_party/versitygw", Package: "github.com/versity/versitygw/cmd/versitygw"},
 		{Name: "pglite", Module: "third_party/pglite", NPM: true},
 		{Name: "chroma", Module: "third_party/chroma", NPM: true},
+		{Name: "azurite", Module: "third_party/azurite", NPM: true},
 		{Name: "clients", Module: "third_party/clients", NPM: true},
 		{
 			Name: "golangci-lint", Module: "third_party/golangci-lint",

@@ -115,7 +115,7 @@ func (c *call) account(outcome string, result meter.Result) {
 		m.missed(c.missing(outcome, result), model)
 	}
 
-	m.otel.observe(c.request, outcome, c.model(), model, took, result)
+	m.otel.observe(c.request, outcome, m.models.Asked(c.request.Model), model, took, result)
 	c.settle(c.used(result))
 }
 

@@ -114,6 +114,14 @@ func keep(r *httputil.ProxyRequest, headers ...string) {
 
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	// The beginning of a connection by HTTP/2, such as gRPC's, which the package leaves to its handlers.
+	if r.ProtoMajor != 1 {
+		rw.Header().Set("Connection", "close")
+		http.Error(rw, "the inbound proxy speaks HTTP/1.1: gRPC does not pass", http.StatusHTTPVersionNotSupported)
+
+		return
+	}
+
 	k, err := p.isTask(r)
 	if err != nil {
 		http.Error(rw, "the request broke off", http.StatusBadRequest)

@@ -58,3 +58,15 @@ func (m *Models) Known(asked string) string {
 
 	return Other
 }
+
+// Asked returns the name that was asked for, where something was billed under it or for it; else Other.
+func (m *Models) Asked(asked string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	if m.known[asked] || m.billed[asked] != "" {
+		return asked
+	}
+
+	return Other
+}

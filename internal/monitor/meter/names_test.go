@@ -24,6 +24,12 @@ func TestModels(t *testing.T) {
 		t.Errorf("what is asked for counts as %q once it was billed", got)
 	}
 
+	for asked, want := range map[string]string{"gpt-4o": "gpt-4o", "gpt-4o-2024-08-06": "gpt-4o-2024-08-06", "gpt-5": Other} {
+		if got := m.Asked(asked); got != want {
+			t.Errorf("%q is asked for as %q, want %q", asked, got, want)
+		}
+	}
+
 	if got := m.Billed("plain", ""); got != "plain" {
 		t.Errorf("an answer without a name counts as %q", got)
 	}

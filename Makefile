@@ -67,6 +67,7 @@ fuzz: ## Each fuzz test for a short while.
 	go test ./internal/monitor/inbound -run '^$$' -fuzz FuzzTally -fuzztime 20s -fuzzminimizetime 1x
 	go test ./internal/checkpoint -run '^$$' -fuzz FuzzOpenChunk -fuzztime 20s -fuzzminimizetime 1x
 	go test ./internal/checkpoint -run '^$$' -fuzz FuzzDecodePool -fuzztime 20s -fuzzminimizetime 1x
+	go test ./internal/checkpoint/tree -run '^$$' -fuzz FuzzDecode -fuzztime 20s -fuzzminimizetime 1x
 	@for f in FuzzEvents FuzzJSON FuzzRequest; do go test ./internal/monitor/meter -run '^$$' -fuzz "^$$f\$$" -fuzztime 20s -fuzzminimizetime 1x || exit 1; done
 
 kwok: ## A hundred workers that become ready one by one: does Crossplane's circuit breaker stay closed?

@@ -120,7 +120,7 @@ func (r *Repository) oldChunks(ctx context.Context, out *Swept) (map[ID]int64, e
 	err := r.store.list(ctx, chunksPrefix, "", func(o object) error {
 		var id ID
 		if _, name, ok := strings.Cut(o.name, "/"); !ok || id.UnmarshalText([]byte(name)) != nil || chunkName(id) != chunksPrefix+o.name {
-			return nil // What is none of ours is none of our business.
+			return nil //nolint:nilerr // What is none of ours is none of our business.
 		}
 		out.Chunks++
 		out.Stored += o.size

@@ -153,7 +153,11 @@ func newPool(c Claim, cat *Catalog) (*pool, error) {
 
 	p := &pool{Claim: c, name: nameFor(c.Name), role: r, model: m, cat: cat}
 
-	return p, p.validateCheckpoint()
+	if err := p.validateCheckpoint(); err != nil {
+		return nil, err
+	}
+
+	return p, nil
 }
 
 // mostReplicas returns the largest size a claim asks for.

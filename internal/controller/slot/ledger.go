@@ -131,8 +131,8 @@ func (l Ledger) followed(slot int, wish string, savedUnder int64) bool {
 
 // following returns the ledger that remembers that a claim follows a wish.
 func (l Ledger) following(c Claim, wish string) Ledger {
-	others := slices.DeleteFunc(slices.Clone(l.Earlier), func(e Earlier) bool { return e.Slot == c.Slot })
-	l.Earlier = append(others, Earlier{Slot: c.Slot, Wish: wish, Epoch: c.Epoch})
+	l.Earlier = slices.DeleteFunc(slices.Clone(l.Earlier), func(e Earlier) bool { return e.Slot == c.Slot })
+	l.Earlier = append(l.Earlier, Earlier{Slot: c.Slot, Wish: wish, Epoch: c.Epoch})
 	slices.SortFunc(l.Earlier, func(a, b Earlier) int { return cmp.Compare(a.Slot, b.Slot) })
 
 	return l

@@ -25,6 +25,7 @@ func handler(w *workshop, url string) http.Handler {
 	mux.Handle("GET /healthz", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 		answer(rw, http.StatusOK, map[string]string{"status": "ok"})
 	}))
+	mux.Handle("POST /drain", drainHook(w))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics(w), promhttp.HandlerOpts{}))
 
 	// What the card says the agent cannot do.

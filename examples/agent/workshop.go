@@ -38,6 +38,9 @@ type workshop struct {
 	stopping chan struct{}
 
 	mu sync.Mutex
+	// held is closed while nothing new is to begin; holding says that it is.
+	held    chan struct{}
+	holding bool
 	// more is signaled when a worker may find something to do, or nothing ever more.
 	more     *sync.Cond
 	draining bool
@@ -67,7 +70,7 @@ func newWorkshop(c config, s *store, mem *memory, log *slog.Logger) (*workshop, 
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &workshop{
 		store: s, model: newModel(c), memory: mem, log: log, queue: c.queue, keep: c.keep, instructions: c.instructions,
-		ctx: ctx, cancel: cancel, stopping: make(chan struct{}),
+		ctx: ctx, cancel: cancel, stopping: make(chan struct{}), held: make(chan struct{}),
 		tasks: map[string]*entry{}, busy: map[string]bool{},
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "agent_tasks_total", Help: "Tasks that have ended, by outcome."}, []string{"outcome"}),
 	}
@@ -101,7 +104,7 @@ func (w *workshop) accept(m message) (*entry, error) {
 	defer w.mu.Unlock()
 
 	switch {
-	case w.draining:
+	case w.draining || w.holding:
 		return nil, errDraining
 	case len(w.waiting) >= w.queue:
 		return nil, errBusy
@@ -130,11 +133,16 @@ func (w *workshop) accept(m message) (*entry, error) {
 
 // wait returns when a task has ended, or will not before the agent does.
 func (w *workshop) wait(ctx context.Context, e *entry) {
+	w.mu.Lock()
+	held := w.held
+	w.mu.Unlock()
+
 	select {
 	case <-e.done:
 		return
 	case <-ctx.Done():
 		return
+	case <-held:
 	case <-w.stopping:
 	}
 
@@ -168,7 +176,7 @@ func (w *workshop) next() (*entry, task, context.Context) {
 	defer w.mu.Unlock()
 
 	for !w.draining {
-		i := slices.IndexFunc(w.waiting, func(e *entry) bool { return !w.busy[e.task.ContextID] })
+		i := slices.IndexFunc(w.waiting, func(e *entry) bool { return !w.holding && !w.busy[e.task.ContextID] })
 		if i < 0 {
 			w.more.Wait()
 
@@ -334,6 +342,25 @@ func (w *workshop) unfinished() int {
 	defer w.mu.Unlock()
 
 	return len(w.waiting) + len(w.busy)
+}
+
+// hold takes no more tasks and begins none of those that wait, or goes on.
+func (w *workshop) hold(on bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+
+	if on == w.holding {
+		return
+	}
+
+	if w.holding = on; on {
+		close(w.held)
+
+		return
+	}
+
+	w.held = make(chan struct{})
+	w.more.Broadcast()
 }
 
 // drain takes no more tasks and waits until those that run have ended, or until ctx is done. What has not ended then is on

@@ -69,18 +69,22 @@ const (
 
 // httpClient returns a client that keeps few connections and follows no redirect, which no store answers to who is right.
 func httpClient(ca []byte) (*http.Client, error) {
-	roots, err := x509.SystemCertPool()
-	if err != nil || roots == nil {
-		roots = x509.NewCertPool()
-	}
-	if len(ca) > 0 && !roots.AppendCertsFromPEM(ca) {
-		return nil, errors.New("there is no certificate in PEM among the certificate authorities")
+	conf := &tls.Config{MinVersion: tls.VersionTLS12}
+	if len(ca) > 0 {
+		roots, err := x509.SystemCertPool()
+		if err != nil {
+			roots = x509.NewCertPool()
+		}
+		if !roots.AppendCertsFromPEM(ca) {
+			return nil, errors.New("there is no certificate in PEM among the certificate authorities")
+		}
+		conf.RootCAs = roots // Else the system's are read when they are needed first.
 	}
 	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: idleTimeout}
 	return &http.Client{
 		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext,
-			TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, TLSHandshakeTimeout: connectTimeout,
+			TLSClientConfig: conf, TLSHandshakeTimeout: connectTimeout,
 			MaxIdleConnsPerHost: idlePerHost, IdleConnTimeout: idleTimeout, ForceAttemptHTTP2: true,
 			// Chunks are compressed and encrypted already.
 			DisableCompression: true,

@@ -43,6 +43,10 @@ var (
 	ErrSlow = errors.New("the save took too long")
 	// ErrSweeping: chunks are being removed, and the save relies on old ones. Saving again makes sure of them.
 	ErrSweeping = errors.New("a sweep is under way")
+	// ErrUnfit: the store does not do what the format needs of one. Work kept there could be lost.
+	ErrUnfit = errors.New("the store is unfit for checkpoints")
+	// ErrVersion: a newer program wrote it. Nothing is wrong with it, and nothing older must be taken in its place.
+	ErrVersion = errors.New("of a newer version of the format")
 	// ErrInvalid: the caller asked for what cannot be.
 	ErrInvalid = errors.New("invalid")
 )

@@ -59,7 +59,24 @@ func openDocument[T any](key []byte, name string, doc []byte, v *T) error {
 	if !hmac.Equal(mac, documentMAC(key, name, body)) {
 		return fmt.Errorf("the document's signature is wrong: %w", ErrCorrupt)
 	}
+	if err := checkVersion(body); err != nil {
+		return err
+	}
 	return decodeCanonical(body, v)
+}
+
+// checkVersion looks at nothing but the version of a document, as a newer one may have other fields.
+func checkVersion(body []byte) error {
+	var is struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(body, &is); err != nil || is.Version < 1 {
+		return fmt.Errorf("the document has no version: %w", ErrCorrupt)
+	}
+	if is.Version > FormatVersion {
+		return fmt.Errorf("it has version %d, and this program knows versions up to %d; use the program that wrote it, or a newer one: %w", is.Version, FormatVersion, ErrVersion)
+	}
+	return nil
 }
 
 func decodeCanonical[T any](body []byte, v *T) error {

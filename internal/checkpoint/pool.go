@@ -63,7 +63,9 @@ func peekPool(doc []byte) (Pool, error) {
 	if err != nil {
 		return p, err
 	}
-	// A newer version may have other fields: it must be refused for its version, not for them.
+	if err := checkVersion(body); err != nil {
+		return p, err
+	}
 	if err := json.Unmarshal(body, &p); err != nil {
 		return p, fmt.Errorf("pool.json is not JSON: %w", ErrCorrupt)
 	}

@@ -48,9 +48,9 @@ unit: ## Tests without a network and without a cluster.
 	go test ./...
 	@for m in $(MODULES); do echo "cd $$m && go test ./..."; (cd $$m && go test ./...); done
 
-integration: ## Tests against a real API server and etcd, real vector stores and a real Prometheus.
-	@$(LOCAL) build kubernetes weaviate pglite chroma clients
-	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/... ./internal/vector/... ./internal/monitor/... ./examples/agent/... ./cmd/provider/...
+integration: ## Tests against a real API server and etcd, real vector and object stores and a real Prometheus.
+	@$(LOCAL) build kubernetes weaviate pglite chroma clients versitygw azurite fake-gcs-server
+	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/... ./internal/vector/... ./internal/checkpoint/... ./internal/monitor/... ./examples/agent/... ./cmd/provider/...
 
 e2e: ## Tests on a cluster of this machine, with the packages installed, once for each form of the API.
 	@cluster/e2e/run.sh

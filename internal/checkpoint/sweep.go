@@ -146,24 +146,43 @@ func (r *Repository) removeOld(ctx context.Context, old map[ID]int64, out *Swept
 		if r.opts.Now().Sub(began) > removing {
 			return nil
 		}
-		at, err := r.store.modified(ctx, chunkName(id))
-		if err == nil && at.After(began.Add(-r.opts.Window)) {
-			out.Young++
-			out.Left--
-			continue // It was renewed.
-		}
-		if err == nil {
-			err = r.store.remove(ctx, chunkName(id))
-		}
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		removed, err := r.removeIfOld(ctx, id, began.Add(-r.opts.Window))
+		if err != nil {
 			return fmt.Errorf("cannot remove chunk %s: %w", id, err)
 		}
-		out.Removed++
 		out.Left--
+		if !removed {
+			out.Young++ // It was renewed.
+			continue
+		}
+		out.Removed++
 		out.Freed += size
 		out.Stored -= size
 	}
 	return nil
+}
+
+// removeIfOld removes a chunk that was not written since. It looks before each attempt: one whose answer was lost may have
+// removed the chunk, and a save have stored it anew.
+func (r *Repository) removeIfOld(ctx context.Context, id ID, before time.Time) (bool, error) {
+	var err error
+	for range r.opts.Attempts {
+		var at time.Time
+		at, err = r.store.modified(ctx, chunkName(id))
+		if err == nil && at.After(before) {
+			return false, nil
+		}
+		if err == nil {
+			err = r.store.once(ctx, func(ctx context.Context) error { return fromStore(r.store.bucket.Delete(ctx, chunkName(id))) })
+		}
+		if err == nil || errors.Is(err, ErrNotFound) {
+			return true, nil
+		}
+		if final(err) || ctx.Err() != nil {
+			break
+		}
+	}
+	return false, err
 }
 
 // mark returns all chunks that any manifest needs.

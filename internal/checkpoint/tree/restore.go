@@ -342,9 +342,10 @@ func walk(ctx context.Context, tree []checkpoint.ID, get Get, each func(p string
 	}
 }
 
-// Load returns the snapshot that a tree is, for the next Save to build on. With untouched, the directory holds exactly what
-// Restore has written and nobody has had it since: its files are then taken as they are. Without, each is read once more.
-func Load(ctx context.Context, dir string, untouched bool, tree []checkpoint.ID, get Get) (*Snapshot, error) {
+// Load returns the snapshot that a tree is, for the next Save of the directory that it was restored to, and saved from since, to
+// build on. Until a time nobody but Restore has written there: files that were not changed after it, which the file system knows,
+// are taken as they are. All others are read once more. So is every file for the zero time.
+func Load(ctx context.Context, dir string, until time.Time, tree []checkpoint.ID, get Get) (*Snapshot, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the directory: %w", bare(err))
@@ -360,8 +361,8 @@ func Load(ctx context.Context, dir string, untouched bool, tree []checkpoint.ID,
 
 		k := known{stamp: stamp{size: n.size, mtime: n.mtime, mode: n.mode}, hash: n.hash, refs: n.refs, attrs: n.attrs}
 
-		if info, err := root.Lstat(p); err == nil && untouched {
-			if st := stampOf(info); st.size == n.size && st.mtime == n.mtime && st.mode&0o1777 == n.mode {
+		if info, err := root.Lstat(p); err == nil {
+			if st := stampOf(info); st.size == n.size && st.mtime == n.mtime && st.mode&0o1777 == n.mode && time.Unix(0, st.ctime).Before(until.Add(-tick)) {
 				k.stamp = st
 			}
 		}

@@ -382,6 +382,43 @@ func TestUnchangedCostsNothing(t *testing.T) {
 	}
 }
 
+// After a restore the next save goes on from there, and sees what was changed to look the same.
+func TestLoadSeesChanges(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/a", []byte("before"))
+	write(t, dir+"/b", []byte("before"))
+
+	h := newHeap()
+	s, _ := save(t, dir, h, nil)
+	got := restore(t, s, h)
+
+	time.Sleep(3 * tick) //nolint:forbidigo // Until the restored files are older than what comes.
+
+	until := time.Now()
+
+	info, err := os.Stat(got + "/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	// Other bytes of the same length and time.
+	write(t, got+"/a", []byte("after!"))
+
+	if err := os.Chtimes(got+"/a", time.Time{}, info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+
+	loaded, err := Load(t.Context(), got, until, s.Tree, h.get)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	next, _ := save(t, got, h, loaded)
+	if b, _ := os.ReadFile(restore(t, next, h) + "/a"); string(b) != "after!" {
+		t.Errorf("a file that was changed to look the same was saved as %q", b)
+	}
+}
+
 // After a restore the next save goes on from there.
 func TestLoad(t *testing.T) {
 	dir := t.TempDir()
@@ -391,9 +428,9 @@ func TestLoad(t *testing.T) {
 	s, _ := save(t, dir, h, nil)
 	got := restore(t, s, h)
 
-	for name, untouched := range map[string]bool{"Untouched": true, "PerhapsTouched": false} {
+	for name, until := range map[string]time.Time{"Untouched": time.Now().Add(time.Minute), "PerhapsTouched": {}} {
 		t.Run(name, func(t *testing.T) {
-			loaded, err := Load(t.Context(), got, untouched, s.Tree, h.get)
+			loaded, err := Load(t.Context(), got, until, s.Tree, h.get)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,0 +1,131 @@
+package saver
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/southwest-ai/agent-operator/internal/checkpoint"
+	"github.com/southwest-ai/agent-operator/internal/checkpoint/tree"
+	"github.com/southwest-ai/agent-operator/internal/monitorapi"
+)
+
+// The outcomes of MetricCheckpoints.
+const (
+	outcomeSaved     = "saved"
+	outcomeUnchanged = "unchanged"
+	outcomeFailed    = "failed"
+	outcomeFenced    = "fenced"
+)
+
+// figures are what a saver tells by metrics.
+type figures struct {
+	attempts *prometheus.CounterVec
+	seconds  prometheus.Histogram
+	stored   prometheus.Counter
+	restore  prometheus.Gauge
+	age      prometheus.Collector
+}
+
+func newFigures(s *Saver) *figures {
+	f := &figures{
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: monitorapi.MetricCheckpoints, Help: "Attempts to save the state, by outcome."}, []string{monitorapi.LabelOutcome}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: monitorapi.MetricCheckpointSeconds, Help: "Time that a save took.", Buckets: []float64{0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800},
+		}),
+		stored:  prometheus.NewCounter(prometheus.CounterOpts{Name: monitorapi.MetricCheckpointStored, Help: "Bytes that saves added to the store."}),
+		restore: prometheus.NewGauge(prometheus.GaugeOpts{Name: monitorapi.MetricRestoreSeconds, Help: "Time that the restore took which the worker began with."}),
+		age: prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: monitorapi.MetricCheckpointAge, Help: "Time since the state was last seen to be what a checkpoint has."}, func() float64 {
+			at := s.Status().CurrentAt
+			if at == nil {
+				at = &s.began
+			}
+
+			return s.now().Sub(*at).Seconds()
+		}),
+	}
+
+	for _, o := range []string{outcomeSaved, outcomeUnchanged, outcomeFailed, outcomeFenced} {
+		f.attempts.WithLabelValues(o)
+	}
+
+	return f
+}
+
+func (f *figures) restored(seconds float64) { f.restore.Set(seconds) }
+
+func (f *figures) all() []prometheus.Collector {
+	return []prometheus.Collector{f.attempts, f.seconds, f.stored, f.restore, f.age}
+}
+
+// Describe the saver's figures.
+func (s *Saver) Describe(ch chan<- *prometheus.Desc) {
+	for _, c := range s.figures.all() {
+		c.Describe(ch)
+	}
+}
+
+// Collect the saver's figures.
+func (s *Saver) Collect(ch chan<- prometheus.Metric) {
+	for _, c := range s.figures.all() {
+		c.Collect(ch)
+	}
+}
+
+// known takes over what a checkpoint of this worker's says.
+func (s *Saver) known(m checkpoint.Manifest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.status.Position, s.status.Time, s.status.Reason, s.status.Drain = m.Position.String(), &m.Time, m.Reason, m.Drain
+	s.status.Files, s.status.Bytes = m.Files, m.Bytes
+}
+
+func (s *Saver) saved(m checkpoint.Manifest, began time.Time, notes []tree.Note) {
+	s.known(m)
+	s.current(began, notes, outcomeSaved)
+	s.figures.stored.Add(float64(m.Stored))
+	s.log.Info("the state is saved", "position", m.Position.String(), "reason", m.Reason, "files", m.Files, "bytes", m.Bytes, "stored", m.Stored, "notes", len(notes))
+}
+
+func (s *Saver) unchanged(began time.Time, notes []tree.Note) {
+	s.current(began, notes, outcomeUnchanged)
+}
+
+// current notes that the state, as it was when the save began, is in a checkpoint.
+func (s *Saver) current(began time.Time, notes []tree.Note, outcome string) {
+	s.figures.attempts.WithLabelValues(outcome).Inc()
+	s.figures.seconds.Observe(s.now().Sub(began).Seconds())
+
+	at := began.UTC().Truncate(time.Millisecond)
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.status.CurrentAt, s.status.Notes = &at, int64(len(notes))
+	s.status.Failing, s.status.FailingSince = "", nil
+}
+
+func (s *Saver) failed(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if errors.Is(err, checkpoint.ErrFenced) {
+		s.figures.attempts.WithLabelValues(outcomeFenced).Inc()
+		s.status.Fenced = true
+		s.log.Error("another worker owns the slot: nothing of this one is saved any more", "error", err.Error())
+
+		return
+	}
+
+	s.figures.attempts.WithLabelValues(outcomeFailed).Inc()
+
+	if s.status.FailingSince == nil {
+		at := s.now().UTC().Truncate(time.Millisecond)
+		s.status.FailingSince = &at
+	}
+
+	s.status.Failing = err.Error()
+	s.log.Warn("the state could not be saved", "error", err.Error(), "since", s.status.FailingSince)
+}

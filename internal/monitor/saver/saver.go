@@ -3,10 +3,11 @@ package saver
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"os"
-
 	"path/filepath"
 	"sync"
 	"time"

@@ -17,6 +17,7 @@ import (
 
 	"github.com/southwest-ai/agent-operator/internal/monitor"
 	"github.com/southwest-ai/agent-operator/internal/monitor/push"
+	"github.com/southwest-ai/agent-operator/internal/monitor/saver"
 	"github.com/southwest-ai/agent-operator/internal/monitor/tasks"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
@@ -42,12 +43,23 @@ func (versionCmd) Run(k *kong.Kong) error {
 type restoreCmd struct {
 	PodinfoDir  string `default:"${podinfo}"     help:"Directory of the downward API volume."`
 	StateVolume string `default:"${statevolume}" help:"Where the volume is mounted of which the agent has a directory."`
+
+	CheckpointDir string `help:"Where the Secret is mounted that says where the pool's checkpoints are. Without it nothing is restored."`
 }
 
 // Run restores.
-func (c *restoreCmd) Run(log *slog.Logger) error {
-	return monitor.Restore(monitor.RestoreConfig{PodinfoDir: c.PodinfoDir, StateVolume: c.StateVolume}, log)
+func (c *restoreCmd) Run(ctx context.Context, log *slog.Logger) error {
+	err := monitor.Restore(ctx, monitor.RestoreConfig{PodinfoDir: c.PodinfoDir, StateVolume: c.StateVolume, CheckpointDir: c.CheckpointDir}, log)
+	if err != nil {
+		// Where kubectl describe shows it. Elsewhere than in a pod there is no such file.
+		_ = os.WriteFile(terminationLog, []byte(err.Error()), 0o600)
+	}
+
+	return err
 }
+
+// terminationLog is the file of a container whose text becomes a part of its status.
+const terminationLog = "/dev/termination-log"
 
 type runCmd struct {
 	Listen        string        `default:":9797"          help:"Address of status, metrics and health."`
@@ -78,6 +90,14 @@ type runCmd struct {
 	InboundUpstream string `help:"The agent's address behind the inbound proxy, on loopback. Without it there is no such proxy."`
 	InboundProtocol string `default:"http" enum:"http,a2a" help:"What is spoken there: http or a2a."`
 
+	StateVolume        string        `default:"${statevolume}" help:"Where the volume is mounted of which the agent has a directory."`
+	CheckpointDir      string        `help:"Where the Secret is mounted that says where the pool's checkpoints are. Without it nothing is saved."`
+	CheckpointInterval time.Duration `default:"1m" help:"Time between two looks whether the state has changed."`
+	CheckpointRate     int64         `placeholder:"BYTES" help:"How many bytes a second are read from the state at most. No bound where it is empty."`
+	LastSaveTimeout    time.Duration `default:"10m" help:"How long the save may take that is made when the agent has ended. The pod's grace period ends it earlier."`
+	QuiesceURL         string        `name:"quiesce-url" env:"MONITOR_QUIESCE_URL" help:"Where the agent is asked to hold still while its state is read, on loopback."`
+	QuiesceTimeout     time.Duration `default:"10s" help:"Deadline of one call of that hook."`
+
 	PushURL       string            `name:"push-url" env:"MONITOR_PUSH_URL" help:"Where to push the figures by Prometheus remote write. Nowhere where it is empty."`
 	PushHeaders   map[string]string `mapsep:"," placeholder:"NAME=VALUE" help:"Further headers of a push, no secrets."`
 	PushTokenFile string            `default:"${pushtoken}" help:"File with the bearer token of a push."`
@@ -91,6 +111,8 @@ type runCmd struct {
 
 // Run watches over the agent.
 func (c *runCmd) Run(ctx context.Context, log *slog.Logger) error {
+	returnPages()
+
 	return monitor.Run(ctx, monitor.Config{
 		Identity: monitorapi.Status{Namespace: c.Namespace, Dispatcher: c.Dispatcher, Role: c.Role, Pod: c.Pod},
 		Listen:   c.Listen, ProxyListen: c.ProxyListen, PodinfoDir: c.PodinfoDir,
@@ -102,7 +124,11 @@ func (c *runCmd) Run(ctx context.Context, log *slog.Logger) error {
 			Source: c.TasksSource, URL: c.TasksURL, QueueDepth: c.TasksQueueDepth, InFlight: c.TasksInFlight,
 			WaitingForInput: c.TasksWaitingForInput, Sessions: c.TasksSessions,
 		},
-		Push:          push.Config{URL: c.PushURL, Headers: c.PushHeaders, TokenFile: c.PushTokenFile, CAFile: c.PushCAFile},
+		Push: push.Config{URL: c.PushURL, Headers: c.PushHeaders, TokenFile: c.PushTokenFile, CAFile: c.PushCAFile},
+		Saver: saver.Config{
+			Place:    saver.Place{Volume: c.StateVolume, Dir: c.CheckpointDir},
+			Interval: c.CheckpointInterval, LastTimeout: c.LastSaveTimeout, Rate: c.CheckpointRate, QuiesceURL: c.QuiesceURL, QuiesceTimeout: c.QuiesceTimeout,
+		},
 		InboundListen: c.InboundListen, InboundUpstream: c.InboundUpstream, InboundProtocol: c.InboundProtocol,
 	}, log)
 }

@@ -13,20 +13,21 @@ func TestNoDeps(t *testing.T) {
 		"k8s.io/":                "the monitor has no API access and no token: it is commanded by files",
 		"sigs.k8s.io/":           "as above, and its schemes cost megabytes",
 		"github.com/crossplane/": "nothing in a worker knows Crossplane",
-		"google.golang.org/grpc": "it serves and speaks plain HTTP; gRPC would cost 4 MiB",
 		"github.com/southwest-ai/agent-operator/apis":      "the API types drag Kubernetes in; the contract is monitorapi",
 		"github.com/southwest-ai/agent-operator/internal/": "only the rooms of the monitor are its own",
-		"github.com/aws/":      "cloud SDKs come with the checkpoint store, by a decision, and not by accident",
-		"cloud.google.com/":    "as above",
-		"github.com/Azure/":    "as above",
-		"go.opentelemetry.io/": "metrics are scraped; an exporter would be a second way",
-		"github.com/fsnotify/": "inotify is a few lines of syscall, and a poll covers the rest",
+		"cloud.google.com/go/storage":                      "Google's own client would double what a monitor takes: the store has a small driver for it",
+		"google.golang.org/api/storage":                    "as above",
+		"github.com/fsnotify/":                             "inotify is a few lines of syscall, and a poll covers the rest",
 	}
 	const rooms = "github.com/southwest-ai/agent-operator/internal/monitor/"
 
 	allowed := []string{
 		"github.com/southwest-ai/agent-operator/internal/monitor",
 		"github.com/southwest-ai/agent-operator/internal/monitorapi",
+		"github.com/southwest-ai/agent-operator/internal/checkpoint",
+		"github.com/southwest-ai/agent-operator/internal/checkpoint/tree",
+		"github.com/southwest-ai/agent-operator/internal/checkpoint/store",
+		"github.com/southwest-ai/agent-operator/internal/checkpoint/store/gcs",
 	}
 
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()

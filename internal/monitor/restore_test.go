@@ -70,7 +70,7 @@ func TestRestore(t *testing.T) {
 
 			var log bytes.Buffer
 
-			err := Restore(RestoreConfig{PodinfoDir: dir, StateVolume: state}, slog.New(slog.NewJSONHandler(&log, nil)))
+			err := Restore(t.Context(), RestoreConfig{PodinfoDir: dir, StateVolume: state}, slog.New(slog.NewJSONHandler(&log, nil)))
 			if (err != nil) != tc.bad {
 				t.Fatalf("\n%s\nRestore(...): error %v, want one: %t", tc.reason, err, tc.bad)
 			}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/southwest-ai/agent-operator/internal/monitor/inbound"
 	"github.com/southwest-ai/agent-operator/internal/monitor/push"
+	"github.com/southwest-ai/agent-operator/internal/monitor/saver"
 	"github.com/southwest-ai/agent-operator/internal/monitor/tasks"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
@@ -49,6 +50,9 @@ type Config struct {
 	// DrainHookURL is what the agent is told of a drain by, and DrainHookTimeout the deadline of a call; empty for no hook.
 	DrainHookURL     string
 	DrainHookTimeout time.Duration
+	// Saver is how the state is saved; its Dir is empty for a worker whose pool has no checkpoint repository. Slot and epoch are
+	// the pod's.
+	Saver saver.Config
 }
 
 // A monitor is what one is made of: what it serves, and what goes on beside that.
@@ -97,7 +101,7 @@ func compose(c Config, log *slog.Logger) (*monitor, error) {
 	register(m.registry, m.worker)
 	m.serve("listen", c.Listen, Handler(m.worker, m.registry, c.StopTimeout, log))
 
-	for _, add := range []func(Config) error{m.addModel, m.addInbound, m.addTasks, m.addHook, m.addPush} {
+	for _, add := range []func(Config) error{m.addModel, m.addInbound, m.addTasks, m.addHook, m.addPush, m.addSaver} {
 		if err := add(c); err != nil {
 			return nil, err
 		}
@@ -217,6 +221,34 @@ func (m *monitor) addHook(c Config) error {
 	}
 
 	m.loops = append(m.loops, func(ctx context.Context) { h.run(ctx, m.worker) })
+
+	return nil
+}
+
+// addSaver adds what saves the state, where there is a repository.
+func (m *monitor) addSaver(c Config) error {
+	if c.Saver.Dir == "" {
+		return nil
+	}
+
+	slot, epoch, err := holding(c.PodinfoDir)
+	if err != nil {
+		return err
+	}
+
+	c.Saver.Slot, c.Saver.Epoch = slot, epoch
+
+	s, err := saver.New(c.Saver, time.Now, m.log)
+	if err != nil {
+		return err
+	}
+
+	if err := m.registry.Register(s); err != nil {
+		return fmt.Errorf("cannot tell the figures of the checkpoints: %w", err)
+	}
+
+	m.senses.Checkpoint, m.senses.Saved = s.Status, s.Saved
+	m.loops = append(m.loops, s.Run)
 
 	return nil
 }

@@ -29,6 +29,8 @@ type Worker struct {
 	endedAt time.Time
 	// since is when the present drain began; zero when there is none.
 	since time.Time
+	// idle is since when nothing has been in flight in it, or nobody waits for that any more; zero while something is.
+	idle time.Time
 	// drained says that it is over, and stays so until it is withdrawn: a worker that has handed over takes nothing back.
 	drained bool
 	// held is why it is not over, or why it was over with tasks in flight.
@@ -56,6 +58,10 @@ type Senses struct {
 	// Tokens returns what the model server billed, and Budget the worker's share.
 	Tokens func() monitorapi.Tokens
 	Budget func() *monitorapi.Budget
+	// Checkpoint returns what is known of the checkpoints. Saved says whether the state has been saved for a drain since a time,
+	// why not if not, and sees to it that it is.
+	Checkpoint func() monitorapi.Checkpoint
+	Saved      func(drain string, since time.Time) (saved bool, why string)
 }
 
 // NewWorker returns an active worker.
@@ -81,7 +87,7 @@ func (w *Worker) Obey(annotations map[string]string) bool {
 	before := [...]string{w.slot, w.epoch, w.restore, w.drainID}
 	if id := annotations[monitorapi.AnnotationDrain]; id != "" && w.drainID != "" && id != w.drainID {
 		// Another drain has a time of its own, and is not over because the last one was.
-		w.since, w.drained, w.held = time.Time{}, false, ""
+		w.since, w.idle, w.drained, w.held = time.Time{}, time.Time{}, false, ""
 	}
 
 	w.slot, w.epoch = annotations[monitorapi.AnnotationSlot], annotations[monitorapi.AnnotationEpoch]
@@ -134,17 +140,41 @@ func (w *Worker) over() bool {
 		return false
 	}
 
-	if w.held = w.inFlight(quiet); w.held == "" {
+	w.held = w.inFlight(quiet)
+	if w.held != "" {
+		if w.now().Before(w.since.Add(w.times.Timeout)) {
+			w.idle = time.Time{}
+
+			return false
+		}
+
+		w.held = "its time was over, and " + w.held
+	}
+
+	return w.handedOver()
+}
+
+// handedOver says whether the state of a worker that is idle is where its successor finds it.
+func (w *Worker) handedOver() bool {
+	if w.idle.IsZero() {
+		w.idle = w.now()
+	}
+
+	if w.senses.Saved == nil {
 		return true
 	}
 
-	if w.now().Before(w.since.Add(w.times.Timeout)) {
-		return false
+	saved, why := w.senses.Saved(w.drainID, w.idle)
+	if !saved {
+		w.held = why
 	}
 
-	w.held = "its time was over, and " + w.held
+	return saved
+}
 
-	return true
+// fenced says whether another worker owns the slot. Such a worker takes nothing on, because nothing of it would be kept.
+func (w *Worker) fenced() bool {
+	return w.senses.Checkpoint != nil && w.senses.Checkpoint().Fenced
 }
 
 // inFlight says what the agent still works on, as far as was read since a time; nothing where it is idle. No data is not
@@ -190,7 +220,7 @@ func (w *Worker) inFlight(since time.Time) string {
 func (w *Worker) Draining() bool {
 	_, deadline := w.Drain()
 
-	return !deadline.IsZero()
+	return !deadline.IsZero() || w.fenced()
 }
 
 // Drain returns the id of the drain that was commanded, and when the present drain is over whatever is in flight. The time
@@ -251,5 +281,14 @@ func (w *Worker) sense(s *monitorapi.Status) {
 
 	if w.senses.Budget != nil {
 		s.Budget = w.senses.Budget()
+	}
+
+	if w.senses.Checkpoint != nil {
+		c := w.senses.Checkpoint()
+		s.Checkpoint = &c
+
+		if c.Fenced {
+			s.Ready, s.Reason = false, "another worker owns slot "+s.Slot
+		}
 	}
 }

@@ -65,16 +65,22 @@ func (r *Repository) Sweep(ctx context.Context) (Swept, error) {
 		return out, nil
 	}
 	out.Left = int64(len(old))
+	err = r.announced(ctx, func() error { return r.removeOld(ctx, old, &out) })
+	return out, err
+}
+
+// announced does what removes chunks, between the two announcements of a sweep.
+func (r *Repository) announced(ctx context.Context, remove func() error) error {
 	this := sweep{Version: FormatVersion, Token: randomHex(16), Time: r.now()}
 	if err := r.announce(ctx, this); err != nil {
-		return out, err
+		return err
 	}
-	err = r.removeOld(ctx, old, &out)
+	err := remove()
 	// That it is over is told even when time is up: saves wait for that.
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.opts.Timeout)
 	defer cancel()
 	this.Done = true
-	return out, errors.Join(err, r.announce(late, this))
+	return errors.Join(err, r.announce(late, this))
 }
 
 func (r *Repository) announce(ctx context.Context, s sweep) error {
@@ -117,11 +123,7 @@ func (r *Repository) EndSweep(ctx context.Context) error {
 func (r *Repository) oldChunks(ctx context.Context, out *Swept) (map[ID]int64, error) {
 	old := map[ID]int64{}
 	before := r.opts.Now().Add(-r.opts.Window)
-	err := r.store.list(ctx, chunksPrefix, "", func(o object) error {
-		var id ID
-		if _, name, ok := strings.Cut(o.name, "/"); !ok || id.UnmarshalText([]byte(name)) != nil || chunkName(id) != chunksPrefix+o.name {
-			return nil //nolint:nilerr // What is none of ours is none of our business.
-		}
+	err := r.eachChunk(ctx, chunksPrefix, func(id ID, o object) error {
 		out.Chunks++
 		out.Stored += o.size
 		if o.modified.After(before) {
@@ -132,9 +134,25 @@ func (r *Repository) oldChunks(ctx context.Context, out *Swept) (map[ID]int64, e
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot list the chunks: %w", err)
+		return nil, err
 	}
 	return old, nil
+}
+
+// eachChunk calls f for the chunks whose names begin so, in the order of their ids.
+func (r *Repository) eachChunk(ctx context.Context, prefix string, f func(ID, object) error) error {
+	err := r.store.list(ctx, prefix, "", func(o object) error {
+		var id ID
+		name := prefix + o.name
+		if id.UnmarshalText([]byte(name[strings.LastIndexByte(name, '/')+1:])) != nil || chunkName(id) != name {
+			return nil //nolint:nilerr // What is none of ours is none of our business.
+		}
+		return f(id, o)
+	})
+	if err != nil {
+		return fmt.Errorf("cannot go through the chunks: %w", err)
+	}
+	return nil
 }
 
 // removeOld removes chunks that are still old, for a while.

@@ -337,7 +337,7 @@ func claimRaces(ctx context.Context, t *testing.T, b *blob.Bucket) {
 	}
 }
 
-// One life: claim, save, be fenced, restore, adopt, pin, prune, sweep.
+// One life: claim, save, be fenced, restore, adopt, pin, prune, sweep, scrub.
 func repository(ctx context.Context, t *testing.T, b *blob.Bucket) {
 	t.Helper()
 	r := newRepository(ctx, t, b)
@@ -376,6 +376,13 @@ func repository(ctx context.Context, t *testing.T, b *blob.Bucket) {
 		m, err := r.Manifest(ctx, "0", p)
 		must(t, err)
 		must(t, r.Verify(ctx, m))
+	}
+	for cursor, ended := checkpoint.Cursor(""), false; !ended; {
+		var found checkpoint.Scrubbed
+		found, cursor, err = r.Scrub(ctx, cursor, 100)
+		if ended = cursor == ""; err != nil || len(found.Damaged) > 0 {
+			t.Fatalf("Scrub: found %+v, %v", found.Damaged, err)
+		}
 	}
 	slots, err := r.Slots(ctx)
 	if diff := cmp.Diff([]string{"0"}, slots); err != nil || diff != "" {

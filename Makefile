@@ -49,7 +49,7 @@ unit: ## Tests without a network and without a cluster.
 	@for m in $(MODULES); do echo "cd $$m && go test ./..."; (cd $$m && go test ./...); done
 
 integration: ## Tests against a real API server and etcd, real vector and object stores and a real Prometheus.
-	@$(LOCAL) build kubernetes weaviate pglite chroma clients versitygw azurite fake-gcs-server
+	@$(LOCAL) build kubernetes weaviate pglite chroma clients versitygw azurite fake-gcs-server toxiproxy
 	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/... ./internal/vector/... ./internal/checkpoint/... ./internal/monitor/... ./examples/agent/... ./cmd/provider/...
 
 e2e: ## Tests on a cluster of this machine, with the packages installed, once for each form of the API.
@@ -65,8 +65,7 @@ fuzz: ## Each fuzz test for a short while.
 	go test ./internal/monitor -run '^$$' -fuzz FuzzProxy -fuzztime 20s -fuzzminimizetime 1x
 	go test ./internal/monitor/tasks -run '^$$' -fuzz FuzzParse -fuzztime 20s -fuzzminimizetime 1x
 	go test ./internal/monitor/inbound -run '^$$' -fuzz FuzzTally -fuzztime 20s -fuzzminimizetime 1x
-	go test ./internal/checkpoint -run '^$$' -fuzz FuzzOpenChunk -fuzztime 20s -fuzzminimizetime 1x
-	go test ./internal/checkpoint -run '^$$' -fuzz FuzzDecodePool -fuzztime 20s -fuzzminimizetime 1x
+	@for f in FuzzOpenChunk FuzzDocument FuzzSplitDocument FuzzReferences FuzzParsePosition; do go test ./internal/checkpoint -run '^$$' -fuzz "^$$f\$$" -fuzztime 20s -fuzzminimizetime 1x || exit 1; done
 	go test ./internal/checkpoint/tree -run '^$$' -fuzz FuzzDecode -fuzztime 20s -fuzzminimizetime 1x
 	@for f in FuzzEvents FuzzJSON FuzzRequest; do go test ./internal/monitor/meter -run '^$$' -fuzz "^$$f\$$" -fuzztime 20s -fuzzminimizetime 1x || exit 1; done
 

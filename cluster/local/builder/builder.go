@@ -62,6 +62,7 @@ func Extras() []Program {
 		{Name: "weaviate", Module: "third_party/weaviate", Package: "github.com/weaviate/weaviate/cmd/weaviate-server"},
 		{Name: "versitygw", Module: "third_party/versitygw", Package: "github.com/versity/versitygw/cmd/versitygw"},
 		{Name: "fake-gcs-server", Module: "third_party/fake-gcs-server", Package: "github.com/fsouza/fake-gcs-server"},
+		{Name: "toxiproxy", Module: "third_party/toxiproxy", Package: "github.com/Shopify/toxiproxy/v2/cmd/server"},
 		{Name: "pglite", Module: "third_party/pglite", NPM: true},
 		{Name: "chroma", Module: "third_party/chroma", NPM: true},
 		{Name: "azurite", Module: "third_party/azurite", NPM: true},

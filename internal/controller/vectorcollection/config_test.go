@@ -15,6 +15,7 @@ import (
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
+	"github.com/southwest-ai/agent-operator/internal/controller/storeconfig"
 	"github.com/southwest-ai/agent-operator/internal/vector"
 )
 
@@ -79,13 +80,13 @@ func TestResolve(t *testing.T) {
 			reason: "A team could send what it finds there to an endpoint of its own.",
 			key:    team,
 			spec:   v1alpha1.VectorStore{Credentials: env},
-			err:    "ProviderConfig ns/c: vectorStore.credentials.source Environment reads what is the provider's, which only a ClusterProviderConfig may: use a Secret",
+			err:    "ProviderConfig ns/c: vectorStore.credentials: source Environment reads what is the provider's, which only a ClusterProviderConfig may: use a Secret",
 		},
 		"TeamFile": {
 			reason: "A team could have the provider's own token sent to itself.",
 			key:    team,
 			spec:   v1alpha1.VectorStore{AgentCredentials: file},
-			err:    "ProviderConfig ns/c: vectorStore.agentCredentials.source Filesystem reads what is the provider's, which only a ClusterProviderConfig may: use a Secret",
+			err:    "ProviderConfig ns/c: vectorStore.agentCredentials: source Filesystem reads what is the provider's, which only a ClusterProviderConfig may: use a Secret",
 		},
 		"OtherNamespace": {
 			reason: "A team reads no other team's Secrets.",
@@ -123,17 +124,17 @@ func TestResolve(t *testing.T) {
 		newSecret("ns", "store", "admin:right"), newSecret("ns", "agents", "shared"), newSecret("other", "store", "x:y"),
 		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "ca"}, Data: map[string]string{"ca.crt": "PEM"}},
 	).Build()
-	c := &configs{
-		kube: kube,
-		env:  func(name string) (string, bool) { return "of-env", name == "KEY" },
-		open: func(path string) (io.ReadCloser, error) {
+	c := &configs{&storeconfig.Reader{
+		Kube: kube,
+		Env:  func(name string) (string, bool) { return "of-env", name == "KEY" },
+		Open: func(path string) (io.ReadCloser, error) {
 			if path != "/key" {
 				return nil, errors.New("no such file")
 			}
 
 			return io.NopCloser(strings.NewReader("of-file\n")), nil
 		},
-	}
+	}}
 
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

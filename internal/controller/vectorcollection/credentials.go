@@ -9,11 +9,9 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/southwest-ai/agent-operator/internal/controller/storeconfig"
 	"github.com/southwest-ai/agent-operator/internal/vector"
 )
-
-// maxCredentials is how long credentials can be, in bytes: more than any key, less than a file named by mistake.
-const maxCredentials = 16 << 10
 
 // parseCredentials reads credentials: JSON with the fields user, password and apiKey, a URL with user and password,
 // user:password, or a key. An error never tells of the content.
@@ -23,7 +21,7 @@ func parseCredentials(b []byte) (vector.Access, error) {
 	switch {
 	case text == "":
 		return vector.Access{}, errors.New("they are empty")
-	case len(text) > maxCredentials:
+	case len(text) > storeconfig.MaxCredentials:
 		return vector.Access{}, errors.New("they are too long to be credentials")
 	case strings.HasPrefix(text, "{"):
 		return parseJSON(text)

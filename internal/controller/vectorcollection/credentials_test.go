@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/southwest-ai/agent-operator/internal/controller/storeconfig"
 	"github.com/southwest-ai/agent-operator/internal/vector"
 )
 
@@ -30,7 +31,7 @@ func TestParseCredentials(t *testing.T) {
 		"JSONTwice":    {reason: "What follows would be lost.", in: `{"user":"me"} hush`, err: "something follows the JSON object"},
 		"JSONNothing":  {reason: "An empty object holds none.", in: `{}`, err: "the JSON object has none of the fields user, password and apiKey"},
 		"JSONBroken":   {reason: "The decoder's own message could tell the password.", in: `{"user": hush}`, err: "they are no JSON object with only the fields user, password and apiKey"},
-		"FileMistaken": {reason: "A large file is no key.", in: strings.Repeat("hush", maxCredentials), err: "they are too long to be credentials"},
+		"FileMistaken": {reason: "A large file is no key.", in: strings.Repeat("hush", storeconfig.MaxCredentials), err: "they are too long to be credentials"},
 	}
 
 	for name, tc := range cases {

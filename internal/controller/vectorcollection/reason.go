@@ -15,6 +15,7 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
+	"github.com/southwest-ai/agent-operator/internal/controller/storeconfig"
 	"github.com/southwest-ai/agent-operator/internal/vector"
 )
 
@@ -35,6 +36,11 @@ func reasonOf(err error) xpv2.ConditionReason {
 	var r *reasoned
 	if errors.As(err, &r) {
 		return r.reason
+	}
+
+	var bad *storeconfig.InvalidError
+	if errors.As(err, &bad) {
+		return v1alpha1.ReasonInvalidConfiguration
 	}
 
 	var e *vector.Error

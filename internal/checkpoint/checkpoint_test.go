@@ -194,32 +194,3 @@ func TestWrap(t *testing.T) {
 		t.Errorf("a printed key shows itself: %s", s)
 	}
 }
-
-func FuzzOpenChunk(f *testing.F) {
-	k, err := deriveKeys(testKey, testPool.ID)
-	if err != nil {
-		f.Fatal(err)
-	}
-	id, _ := k.chunkID([]byte("seed"))
-	obj, _ := k.sealChunk(id, []byte("seed"))
-	f.Add(obj)
-	f.Fuzz(func(t *testing.T, obj []byte) {
-		if plain, err := k.openChunk(id, obj); err == nil && string(plain) != "seed" {
-			t.Errorf("opened to %q", plain)
-		}
-	})
-}
-
-// Behind the signature, which a fuzzer cannot forge, lies the decoder: it takes canonical bytes or nothing.
-func FuzzDecodePool(f *testing.F) {
-	f.Add([]byte(`{"version":1,"id":"0a","chunker":{"polynomial":"3d","min":1,"average":2,"max":3}}`))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		var p Pool
-		if decodeCanonical(body, &p) != nil {
-			return
-		}
-		if doc, err := sealDocument([]byte("k"), "n", p); err != nil || !bytes.HasPrefix(doc, body) {
-			t.Errorf("decoded what does not encode to the same bytes: %q", body)
-		}
-	})
-}

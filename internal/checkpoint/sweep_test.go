@@ -3,7 +3,6 @@ package checkpoint
 import (
 	"context"
 	"errors"
-	"slices"
 	"testing"
 	"time"
 
@@ -195,22 +194,6 @@ func TestSweepAllInterleavings(t *testing.T) {
 	}
 }
 
-// changes is how often a schedule goes from one process to the other; a crash is two.
-func changes(schedule []byte) (n int) {
-	last := byte('a')
-	for _, c := range schedule {
-		if c < 'a' {
-			n += 2
-			c += 'a' - 'A'
-		}
-		if c != last {
-			n++
-			last = c
-		}
-	}
-	return n
-}
-
 // sweepBeside runs one schedule as interleave does: 'a' saves, 'b' sweeps.
 func sweepBeside(t *testing.T, prefix []byte, act func(context.Context, *testing.T, *Session, Manifest) error) (others [][]byte) {
 	t.Helper()
@@ -262,32 +245,4 @@ func sweepBeside(t *testing.T, prefix []byte, act func(context.Context, *testing
 		}
 	}
 	return others
-}
-
-// schedule lets two processes go on as a prefix says, and then always the first that lives. It returns what it did, and the
-// schedules that leave this one behind the prefix.
-func schedule(prefix []byte, a, b *process) (trace []byte, others [][]byte) {
-	for procs := (map[byte]*process{'a': a, 'b': b}); !a.ended || !b.ended; {
-		var can []byte
-		for _, c := range []byte("ab") {
-			if !procs[c].ended {
-				can = append(can, c, c-'a'+'A')
-			}
-		}
-		pick := can[0]
-		if len(trace) < len(prefix) {
-			pick = prefix[len(trace)]
-		} else {
-			for _, c := range can[1:] {
-				others = append(others, append(slices.Clone(trace), c))
-			}
-		}
-		trace = append(trace, pick)
-		if pick < 'a' {
-			procs[pick-'A'+'a'].next(false)
-		} else {
-			procs[pick].next(true)
-		}
-	}
-	return trace, others
 }

@@ -122,6 +122,10 @@ func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 
+	// Else the server closes the request's body when the answer begins, and who reads the end of it then, such as to see that
+	// there is no more, takes the request for broken and cuts the answer off. A writer that cannot do it does not close it.
+	_ = http.NewResponseController(rw).EnableFullDuplex()
+
 	k, err := p.isTask(r)
 	if err != nil {
 		http.Error(rw, "the request broke off", http.StatusBadRequest)

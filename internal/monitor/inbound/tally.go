@@ -19,9 +19,11 @@ const (
 	mostTasks   = 4096
 	longestName = 256
 	// askAfter is how long a task may be silent before its agent is asked for it: an agent that pushes to its clients, or
-	// whose client has gone, tells nothing by itself. At once it is asked for no more than mostAsked.
-	askAfter  = 5 * time.Second
-	mostAsked = 16
+	// whose client has gone, tells nothing by itself. One that does not work on it is asked sooner, because a drain may end
+	// on that. At once it is asked for no more than mostAsked.
+	askAfter     = 5 * time.Second
+	askIdleAfter = 500 * time.Millisecond
+	mostAsked    = 16
 	// blindness is how long the count is unknown once a task may have begun that nobody can name. No data is not zero; but
 	// a worker whose count is never known again could never be drained in time.
 	blindness = time.Hour
@@ -49,8 +51,23 @@ type Tally struct {
 // A task that has not ended, as it was last heard of.
 type task struct {
 	state state
-	heard time.Time
-	from  origin
+	// heard is when the agent last told of it, and asked when it was last asked for it.
+	heard, asked time.Time
+	from         origin
+}
+
+// due says since when the agent should have been asked for a task.
+func (k *task) due() time.Time {
+	after := askIdleAfter
+	if k.state == working {
+		after = askAfter
+	}
+
+	if k.asked.After(k.heard) {
+		return k.asked.Add(after)
+	}
+
+	return k.heard.Add(after)
 }
 
 // A state of a task, as far as it matters to a worker.
@@ -119,8 +136,11 @@ func (t *Tally) hear(id string, s state, from origin) {
 func (t *Tally) lose(why string) { t.blind, t.why = t.now().Add(blindness), why }
 
 // Count returns the number of unfinished tasks, of those the agent works on, and of those that wait for their client. It asks
-// the agent for those that nothing was heard of for a while. An error means that the count is not known.
+// the agent for those that nothing was heard of for a while; one that waited for the agent then, and of which it does not
+// tell now, it may have begun to work on. An error means that the count is not known.
 func (t *Tally) Count(ctx context.Context) (unfinished, inFlight, waits int64, err error) {
+	began := t.now()
+
 	for id, from := range t.silent() {
 		t.ask(ctx, id, from)
 	}
@@ -135,11 +155,11 @@ func (t *Tally) Count(ctx context.Context) (unfinished, inFlight, waits int64, e
 	inFlight = t.unnamed
 
 	for _, k := range t.tasks {
-		switch k.state {
-		case submitted:
-			unfinished++
-		case waiting:
+		switch {
+		case k.state == waiting:
 			waits++
+		case k.state == submitted && !k.heard.Before(began.Add(-askIdleAfter)):
+			unfinished++
 		default:
 			inFlight++
 		}
@@ -192,7 +212,7 @@ func (t *Tally) down(ctx context.Context) bool {
 	return false
 }
 
-// silent returns the tasks to ask for: those that nothing was heard of for the longest.
+// silent returns the tasks to ask for, those first that are due for the longest.
 func (t *Tally) silent() map[string]origin {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -200,18 +220,17 @@ func (t *Tally) silent() map[string]origin {
 	var ids []string
 
 	for id, k := range t.tasks {
-		if t.now().Sub(k.heard) >= askAfter {
+		if !t.now().Before(k.due()) {
 			ids = append(ids, id)
 		}
 	}
 
-	slices.SortFunc(ids, func(a, b string) int { return t.tasks[a].heard.Compare(t.tasks[b].heard) })
+	slices.SortFunc(ids, func(a, b string) int { return t.tasks[a].due().Compare(t.tasks[b].due()) })
 
 	out := map[string]origin{}
 
 	for _, id := range ids[:min(len(ids), mostAsked)] {
-		// Also where no answer comes: the others have their turn before it.
-		t.tasks[id].heard = t.now()
+		t.tasks[id].asked = t.now()
 		out[id] = t.tasks[id].from
 	}
 

@@ -37,12 +37,13 @@ func countOf(ctx context.Context, t *Tally) tallied {
 
 func never() bool { return false }
 
-// seeing puts a proxy before an agent that began after it.
+// seeing puts a proxy before an agent that began after it. Its time stands still.
 func seeing(t *testing.T, agent http.HandlerFunc) (*Proxy, string) {
 	t.Helper()
 
 	p, url := serve(t, monitorapi.InboundA2A, never, agent)
-	p.tally.blind = time.Time{}
+	now := time.Now()
+	p.tally.now, p.tally.blind = func() time.Time { return now }, time.Time{}
 
 	return p, url
 }
@@ -294,6 +295,8 @@ func TestTallyAsks(t *testing.T) {
 		asks, answer string
 		code         int
 		want         tallied
+		// after is when, where that is not askAfter.
+		after time.Duration
 	}{
 		"REST": {
 			reason: "A task that has ended is forgotten.", path: "/team/message:send", body: toREST, told: `{"task":{"id":"a/b","status":{"state":"TASK_STATE_WORKING"}}}`,
@@ -303,6 +306,9 @@ func TestTallyAsks(t *testing.T) {
 		"RESTSecret":  {reason: "Of a task that it does not tell of nothing new is known.", path: "/message:send", body: toREST, told: `{"task":{"id":"t","status":{"state":"TASK_STATE_WORKING"}}}`, asks: "GET /tasks/t?historyLength=0 1.0 ", code: 401, want: tallied{1, 1, 0, ""}},
 		"RPC":         {reason: "JSON-RPC asks its own way.", path: "/rpc", body: toRPC, told: `{"id":"req","result":{"task":{"id":"t","status":{"state":"TASK_STATE_WORKING"}}}}`, asks: `POST /rpc 1.0 {"id":1,"jsonrpc":"2.0","method":"GetTask","params":{"historyLength":0,"id":"t"}}`, answer: `{"id":1,"result":{"id":"t","status":{"state":"TASK_STATE_INPUT_REQUIRED"}}}`, code: 200, want: tallied{Waits: 1}},
 		"Old":         {reason: "So does 0.3.", path: "/", body: toOld, told: `{"id":1,"result":{"id":"t","status":{"state":"working"}}}`, asks: `POST / 1.0 {"id":1,"jsonrpc":"2.0","method":"tasks/get","params":{"historyLength":0,"id":"t"}}`, answer: `{"id":1,"error":{"code":-32001}}`, code: 200},
+		"RPCBegan":    {reason: "A task that waited for the agent is asked for soon, because it may have begun.", path: "/", body: toRPC, told: `{"id":"req","result":{"task":{"id":"t","status":{"state":"TASK_STATE_SUBMITTED"}}}}`, asks: `POST / 1.0 {"id":1,"jsonrpc":"2.0","method":"GetTask","params":{"historyLength":0,"id":"t"}}`, answer: `{"id":1,"result":{"id":"t","status":{"state":"TASK_STATE_WORKING"}}}`, code: 200, want: tallied{1, 1, 0, ""}, after: askIdleAfter},
+		"RPCWaits":    {reason: "It may still wait.", path: "/", body: toRPC, told: `{"id":"req","result":{"task":{"id":"t","status":{"state":"TASK_STATE_SUBMITTED"}}}}`, asks: `POST / 1.0 {"id":1,"jsonrpc":"2.0","method":"GetTask","params":{"historyLength":0,"id":"t"}}`, answer: `{"id":1,"result":{"id":"t","status":{"state":"TASK_STATE_SUBMITTED"}}}`, code: 200, want: tallied{Unfinished: 1}, after: askIdleAfter},
+		"RPCNotTold":  {reason: "If the agent does not say, it is taken to have begun.", path: "/", body: toRPC, told: `{"id":"req","result":{"task":{"id":"t","status":{"state":"TASK_STATE_SUBMITTED"}}}}`, asks: `POST / 1.0 {"id":1,"jsonrpc":"2.0","method":"GetTask","params":{"historyLength":0,"id":"t"}}`, answer: `{}`, code: 403, want: tallied{1, 1, 0, ""}, after: askIdleAfter + 1},
 		"RPCNoMethod": {reason: "An agent that has no such method knows its tasks all the same.", path: "/", body: toOld, told: `{"id":1,"result":{"id":"t","status":{"state":"working"}}}`, asks: `POST / 1.0 {"id":1,"jsonrpc":"2.0","method":"tasks/get","params":{"historyLength":0,"id":"t"}}`, answer: `{"id":1,"error":{"code":-32601}}`, code: 404, want: tallied{1, 1, 0, ""}},
 	}
 
@@ -346,7 +352,11 @@ func TestTallyAsks(t *testing.T) {
 				t.Fatalf("%+v, and it was asked %d times at once", got, len(asked))
 			}
 
-			p.tally.now = func() time.Time { return time.Now().Add(askAfter) }
+			if tc.after == 0 {
+				tc.after = askAfter
+			}
+
+			p.tally.now = func() time.Time { return time.Now().Add(tc.after) }
 
 			got := countOf(t.Context(), p.tally)
 			if diff := cmp.Diff(tc.asks, <-asked); diff != "" {

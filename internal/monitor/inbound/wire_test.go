@@ -145,3 +145,26 @@ func TestHungAgent(t *testing.T) {
 
 	noneOpen(t, p)
 }
+
+// An agent may begin its answer before it has read all of the request, and the answer is not cut off for that.
+func TestEarlyAnswer(t *testing.T) {
+	for _, protocol := range []string{monitorapi.InboundHTTP, monitorapi.InboundA2A} {
+		_, url := serve(t, protocol, never, func(rw http.ResponseWriter, r *http.Request) {
+			_ = http.NewResponseController(rw).EnableFullDuplex() // As agents in other languages have it.
+
+			for n := range 20 {
+				fmt.Fprintln(rw, n)
+				_ = http.NewResponseController(rw).Flush() // The test sees what does not come.
+			}
+
+			_, _ = io.Copy(io.Discard, r.Body) // It is only sent.
+		})
+
+		for range 100 {
+			code, got, _ := send(t.Context(), t, http.MethodPost, url+"/message:send", toREST)
+			if code != http.StatusOK || !strings.HasSuffix(got, "\n19\n") {
+				t.Fatalf("%s: %d %q", protocol, code, got)
+			}
+		}
+	}
+}

@@ -42,7 +42,7 @@ type Scrubbed struct {
 // Scrub reads everything anew, a portion at a time: the manifests of each slot and what they refer to, and then the chunks until
 // they are at least as many bytes as the budget. It returns where the next portion begins; an empty cursor says that all has been read.
 // After an error, as when the store is not reached, the scrub goes on at that cursor, too, even an empty one.
-// What is damaged is no error. A portion takes at least one slot or one chunk, and 40 bytes of memory for each chunk that its slots
+// What is damaged is no error. A portion takes at least one slot or one chunk, and at most 80 bytes of memory for each chunk that its slots
 // need; it lists the chunks once if it looks at slots. For each portion that finds damage all manifests are read, to say whom it
 // hurts.
 func (r *Repository) Scrub(ctx context.Context, from Cursor, budget int64) (Scrubbed, Cursor, error) {

@@ -99,7 +99,8 @@ func (r *Repository) Pins(ctx context.Context, slot string) (map[Position]string
 }
 
 // Remove removes a manifest. It returns ErrPinned for one that is pinned, and ErrInvalid for the slot's newest unless forced: a
-// worker would begin with the one before. The chunks go with a sweep.
+// worker would begin with the one before. The chunks go with a sweep. Force it only while nobody writes the slot: a writer holds the
+// chunks of its last manifest to be there for the next one.
 func (r *Repository) Remove(ctx context.Context, slot string, p Position, force bool) error {
 	all, err := r.Positions(ctx, slot)
 	if err != nil {

@@ -41,8 +41,8 @@ type Swept struct {
 
 // Sweep removes the chunks that no manifest needs and that are older than the safety window. Only one may run at a time in a
 // repository; it removes for a minute at most, and goes on the next time. It removes nothing unless it has read all that
-// every manifest needs: one that cannot be read ends it. It holds at
-// most 180 bytes of memory for a chunk that is old and needed: 360 KiB for each GiB of states, by chunks of 512 KiB.
+// every manifest needs: one that cannot be read ends it. It holds at most 180 bytes of memory for a chunk that is old and
+// needed: 360 KiB for each GiB of states, by chunks of 512 KiB.
 //
 // It never takes what a save relies on. What a save found younger than half a window is not old before the manifest is there,
 // and then it is needed. Before a save renews what it found older, and again before it commits, it looks for the last sweep: if

@@ -9,9 +9,6 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/southwest-ai/agent-operator/internal/checkpoint"
 )
@@ -268,7 +265,8 @@ func (s *saver) regular(at place, i item) (*leaf, error) {
 		}
 	}
 
-	if linkCount(i.info) > 1 {
+	// A path that is longer than a reader takes is no target: the other name becomes a file of its own.
+	if linkCount(i.info) > 1 && len(p) <= maxLink {
 		s.links[id] = p
 	}
 
@@ -361,17 +359,6 @@ func (s *saver) remember(p string, refs []ref) {
 	}
 }
 
-// attrsOf returns the extended attributes of a directory.
-func attrsOf(dir *os.Root) ([]attr, error) {
-	f, err := dir.Open(".")
-	if err != nil {
-		return nil, fmt.Errorf("cannot open a directory: %w", bare(err))
-	}
-	defer f.Close() // It was only read.
-
-	return readAttrs(int(f.Fd()))
-}
-
 // bare returns an error without the path in it: what files are called is the agent's own.
 func bare(err error) error {
 	var (
@@ -387,46 +374,4 @@ func bare(err error) error {
 	default:
 		return err
 	}
-}
-
-// readAttrs returns the extended attributes of the user's namespace. Others are the system's.
-func readAttrs(fd int) ([]attr, error) {
-	n, err := unix.Flistxattr(fd, nil)
-	if errors.Is(err, unix.ENOTSUP) || n == 0 {
-		return nil, nil
-	}
-
-	if err != nil {
-		return nil, fmt.Errorf("cannot list extended attributes: %w", err)
-	}
-
-	list := make([]byte, n+4096)
-	if n, err = unix.Flistxattr(fd, list); err != nil {
-		return nil, fmt.Errorf("cannot list extended attributes: %w", err)
-	}
-
-	var out []attr
-
-	for name := range strings.SplitSeq(strings.TrimRight(string(list[:n]), "\x00"), "\x00") {
-		if !strings.HasPrefix(name, "user.") {
-			continue
-		}
-
-		value := make([]byte, maxValue)
-
-		n, err := unix.Fgetxattr(fd, name, value)
-		if errors.Is(err, unix.ENODATA) {
-			continue
-		}
-
-		if err != nil {
-			return nil, fmt.Errorf("cannot read an extended attribute: %w", err)
-		}
-
-		out = append(out, attr{name: name, value: bytes.Clone(value[:n])})
-	}
-
-	slices.SortFunc(out, func(a, b attr) int { return strings.Compare(a.name, b.name) })
-
-	return out, nil
 }

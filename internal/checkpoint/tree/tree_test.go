@@ -608,7 +608,7 @@ func edit(t *testing.T, rt *rapid.T, dir string) {
 // Saving needs little memory, whatever the size.
 func TestMemory(t *testing.T) {
 	if testing.Short() {
-		t.Skip("writes a gigabyte")
+		t.Skip("writes 256 MiB")
 	}
 
 	dir := t.TempDir()
@@ -669,6 +669,8 @@ func TestHostileTrees(t *testing.T) {
 		"LinkOut":   {reason: "A hard link is to a file of the tree.", nodes: []node{{kind: kindLink, name: "e", target: "../../../etc/passwd"}}},
 		"LinkAbs":   {reason: "As above.", nodes: []node{{kind: kindLink, name: "e", target: "/etc/passwd"}}},
 		"Size":      {reason: "A file is as long as its parts.", nodes: []node{{kind: kindFile, name: "a", size: 5}}},
+		"Setuid":    {reason: "Nobody becomes another by a file that was restored.", nodes: []node{{kind: kindFile, name: "a", mode: 0o4755}}},
+		"Attribute": {reason: "Attributes of the system's give rights.", nodes: []node{{kind: kindFile, name: "a", mode: 0o755, attrs: []attr{{name: "security.capability", value: []byte("x")}}}}},
 		"WrongHash": {reason: "A file's bytes are those that were saved.", nodes: []node{{kind: kindFile, name: "a", size: 5, refs: []ref{{hole: true, length: 5}}}}},
 	}
 

@@ -124,6 +124,10 @@ func (p *Proxy) Tokens() monitorapi.Tokens { return p.metrics.tokens() }
 
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	// Else the server closes the request's body when the answer begins, and who reads the end of it then, such as to see that
+	// there is no more, takes the request for broken and cuts the answer off. A writer that cannot do it does not close it.
+	_ = http.NewResponseController(rw).EnableFullDuplex()
+
 	api := meter.Detect(r.Method, r.URL.Path)
 	if api == meter.Uncounted {
 		p.metrics.request(outcomeUnmetered, meter.Other)

@@ -144,3 +144,28 @@ func TestExpectContinue(t *testing.T) {
 		}
 	}
 }
+
+// A model server may begin its answer before it has read all of the request, and the answer is not cut off for that.
+func TestEarlyAnswer(t *testing.T) {
+	model := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(rw).EnableFullDuplex() // As servers in other languages have it.
+
+		for n := range 20 {
+			fmt.Fprintln(rw, n)
+			_ = http.NewResponseController(rw).Flush() // The test sees what does not come.
+		}
+
+		_, _ = io.Copy(io.Discard, r.Body) // It is only sent.
+	}))
+	defer model.Close()
+
+	m := startMetered(t, model.URL)
+
+	for _, path := range []string{"/v1/chat/completions", "/v1/files"} {
+		for range 100 {
+			if got := m.post(t, path, `{"model":"m"}`); got.Code != http.StatusOK || !strings.HasSuffix(got.Body, "\n19\n") || got.Broken {
+				t.Fatalf("%s: %+v", path, got)
+			}
+		}
+	}
+}

@@ -19,6 +19,8 @@ const (
 	longestHeld = 4 << 20
 	// mostHeld bounds what is held of all requests at once; beyond it they pass as if they were too long.
 	mostHeld = 16 << 20
+	// shortBody is as much of a request as the transport writes at once.
+	shortBody = 4 << 10
 )
 
 // A call is a request to one of the APIs that are counted, and what becomes of it. One goroutine at a time has it.
@@ -177,9 +179,9 @@ func (c *call) prepare(r *http.Request, ask bool) (asked bool) {
 	}
 
 	c.sending = body
-	r.Body, r.ContentLength = newHeldBody(body), int64(len(body))
+	r.Body, r.ContentLength = newBody(body), int64(len(body))
 	// The transport reads the body anew where nothing of the request was written, as on a connection that had gone stale.
-	r.GetBody = func() (io.ReadCloser, error) { return newHeldBody(c.sending), nil }
+	r.GetBody = func() (io.ReadCloser, error) { return newBody(c.sending), nil }
 
 	return asked
 }
@@ -219,6 +221,16 @@ func (c *call) tap(rsp *http.Response, asked bool) {
 	}
 
 	rsp.Body = meter.NewBody(rsp.Body, tap, encoding, func() { c.begun = time.Now() }, c.answered)
+}
+
+// newBody returns the body of a request. The transport writes a body of its own kind together with the headers, and for any
+// other kind the headers first; but it has what it sent until the answer has ended, so a long one must be let go of.
+func newBody(b []byte) io.ReadCloser {
+	if len(b) <= shortBody {
+		return io.NopCloser(bytes.NewReader(b))
+	}
+
+	return newHeldBody(b)
 }
 
 // A heldBody is a request's body that is let go of when it has been sent.

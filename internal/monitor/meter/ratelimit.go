@@ -30,6 +30,11 @@ func RateLimits(get func(string) string, now time.Time) []Limit {
 	var out []Limit
 
 	add := func(resource, field, value string, read func(string) (float64, bool)) {
+		if value == "" {
+			// As most are: the errors of what reads them would be most of the work.
+			return
+		}
+
 		if v, ok := read(strings.TrimSpace(value)); ok {
 			out = append(out, Limit{resource, field, v})
 		}

@@ -23,6 +23,7 @@ const (
 type figures struct {
 	attempts *prometheus.CounterVec
 	seconds  prometheus.Histogram
+	held     prometheus.Histogram
 	stored   prometheus.Counter
 	restore  prometheus.Gauge
 	age      prometheus.Collector
@@ -33,6 +34,9 @@ func newFigures(s *Saver) *figures {
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: monitorapi.MetricCheckpoints, Help: "Attempts to save the state, by outcome."}, []string{monitorapi.LabelOutcome}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: monitorapi.MetricCheckpointSeconds, Help: "Time that a save took.", Buckets: []float64{0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800},
+		}),
+		held: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: monitorapi.MetricCheckpointPaused, Help: "Time that the agent was held still by its hook.", Buckets: []float64{0.1, 0.5, 1, 5, 10, 30, 60, 300},
 		}),
 		stored:  prometheus.NewCounter(prometheus.CounterOpts{Name: monitorapi.MetricCheckpointStored, Help: "Bytes that saves added to the store."}),
 		restore: prometheus.NewGauge(prometheus.GaugeOpts{Name: monitorapi.MetricRestoreSeconds, Help: "Time that the restore took which the worker began with."}),
@@ -56,7 +60,7 @@ func newFigures(s *Saver) *figures {
 func (f *figures) restored(seconds float64) { f.restore.Set(seconds) }
 
 func (f *figures) all() []prometheus.Collector {
-	return []prometheus.Collector{f.attempts, f.seconds, f.stored, f.restore, f.age}
+	return []prometheus.Collector{f.attempts, f.seconds, f.held, f.stored, f.restore, f.age}
 }
 
 // Describe the saver's figures.

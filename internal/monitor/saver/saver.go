@@ -257,9 +257,13 @@ func (s *Saver) save(ctx context.Context, reason, drain string) error {
 
 	began := s.now()
 
-	resume := s.quiesce.hold(ctx)
+	resume, asked := s.quiesce.hold(ctx), s.now()
 	snap, notes, err := tree.Save(ctx, s.c.state(), s.session.Put, s.last, tree.Options{Chunker: s.link.repo.Pool().Chunker, Rate: s.c.Rate})
 	resume()
+
+	if s.quiesce != nil {
+		s.figures.held.Observe(s.now().Sub(asked).Seconds())
+	}
 
 	if err != nil {
 		return err

@@ -71,6 +71,8 @@ type runCmd struct {
 	Metering      string        `default:"proxy" enum:"proxy,off" help:"How tokens are counted: at the model proxy, or not at all, without one."`
 	AskForUsage   bool          `default:"true" negatable:"" help:"Ask the model server for the usage of streams."`
 	OTelNames     bool          `name:"otel-names" env:"MONITOR_OTEL_NAMES" help:"Tell the model's figures by OpenTelemetry's names, too."`
+	TokenShare    string        `placeholder:"TOKENS" help:"Share of the pool's token budget to start with, in tokens per minute. The pod's annotation overrules it. Without both there is no budget."`
+	BudgetWait    time.Duration `default:"30s"            help:"Longest time a request waits for the token budget before it is refused."`
 	DrainGrace    time.Duration `default:"2s"             help:"Time that new requests get to go elsewhere when the worker drains: the readiness probe's period of 1 s, and as much for the endpoints to follow."`
 	DrainTimeout  time.Duration `default:"24h"            help:"Longest time a drain waits for tasks in flight."`
 	StopTimeout   time.Duration `default:"24h"            help:"Longest time the agent's preStop hook waits for the drain. Keep it under the pod's grace period, of which the agent needs the rest to end."`
@@ -118,6 +120,7 @@ func (c *runCmd) Run(ctx context.Context, log *slog.Logger) error {
 		Listen:   c.Listen, ProxyListen: c.ProxyListen, PodinfoDir: c.PodinfoDir,
 		ModelEndpoint: c.ModelEndpoint, ModelProtocol: c.ModelProtocol, ModelKeyFile: c.ModelKeyFile,
 		Metering: c.Metering, AskForUsage: c.AskForUsage, OTelNames: c.OTelNames,
+		TokenShare: c.TokenShare, BudgetWait: c.BudgetWait,
 		Drain:       monitor.Times{Grace: c.DrainGrace, Timeout: c.DrainTimeout, Lapse: c.DrainLapse},
 		StopTimeout: c.StopTimeout, DrainHookURL: c.DrainHookURL, DrainHookTimeout: c.DrainHookTimeout,
 		Tasks: tasks.Config{

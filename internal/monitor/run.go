@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/southwest-ai/agent-operator/internal/monitor/budget"
 	"github.com/southwest-ai/agent-operator/internal/monitor/inbound"
 	"github.com/southwest-ai/agent-operator/internal/monitor/push"
 	"github.com/southwest-ai/agent-operator/internal/monitor/saver"
@@ -38,6 +39,10 @@ type Config struct {
 	Metering string
 	// AskForUsage asks the model server for the usage of streams; OTelNames tells the figures by OpenTelemetry's names, too.
 	AskForUsage, OTelNames bool
+	// TokenShare is the share of the pool's token budget that the worker starts with, empty for none; BudgetWait is how long a
+	// request waits for it.
+	TokenShare string
+	BudgetWait time.Duration
 	// Tasks say where the agent's load is told. Its source may be monitorapi.SourceNone or SourceInbound, too.
 	Tasks tasks.Config
 	// InboundUpstream is the agent's address behind the inbound proxy, which speaks InboundProtocol; empty for no such proxy.
@@ -123,15 +128,24 @@ func (m *monitor) addModel(c Config) error {
 		return nil
 	}
 
+	l, err := budget.New(c.Identity.Dispatcher, c.TokenShare, c.BudgetWait, time.Now)
+	if err != nil {
+		return err
+	}
+
+	if err := m.registry.Register(l); err != nil {
+		return fmt.Errorf("cannot tell the figures of the budget: %w", err)
+	}
+
 	p, err := NewProxy(ProxyConfig{
 		Identity: c.Identity, Endpoint: c.ModelEndpoint, Protocol: c.ModelProtocol, KeyFile: c.ModelKeyFile,
-		AskForUsage: c.AskForUsage, OTelNames: c.OTelNames,
+		AskForUsage: c.AskForUsage, OTelNames: c.OTelNames, Admit: l.Admit,
 	}, m.registry, m.log)
 	if err != nil {
 		return err
 	}
 
-	m.senses.Tokens = p.Tokens
+	m.senses.Tokens, m.senses.Budget, m.senses.Share = p.Tokens, l.Budget, l.SetShare
 	m.serve("proxy", c.ProxyListen, p)
 	m.closers = append(m.closers, p.Close)
 

@@ -58,6 +58,8 @@ type Senses struct {
 	// Tokens returns what the model server billed, and Budget the worker's share.
 	Tokens func() monitorapi.Tokens
 	Budget func() *monitorapi.Budget
+	// Share takes over the worker's share of the budget, as its annotation says it. One that cannot be read changes nothing.
+	Share func(annotation string) error
 	// Checkpoint returns what is known of the checkpoints. Saved says whether the state has been saved for a drain since a time,
 	// why not if not, and sees to it that it is.
 	Checkpoint func() monitorapi.Checkpoint
@@ -93,6 +95,11 @@ func (w *Worker) Obey(annotations map[string]string) bool {
 	w.slot, w.epoch = annotations[monitorapi.AnnotationSlot], annotations[monitorapi.AnnotationEpoch]
 	w.restore, w.drainID = annotations[monitorapi.AnnotationRestore], annotations[monitorapi.AnnotationDrain]
 	w.update()
+
+	if w.senses.Share != nil {
+		// Status tells the share that is kept, which is how who wrote the annotation sees it.
+		_ = w.senses.Share(annotations[monitorapi.AnnotationTokenShare])
+	}
 
 	return before != [...]string{w.slot, w.epoch, w.restore, w.drainID}
 }

@@ -137,7 +137,7 @@ func (r *restorer) restore(ctx context.Context, what string) (meta, error) {
 	}
 
 	if err != nil {
-		return m, fmt.Errorf("cannot restore %s of slot %s: %w", what, r.Slot, err)
+		return m, fmt.Errorf("cannot restore %s to slot %s: %w", what, r.Slot, err)
 	}
 
 	m.From = got.Manifest.Slot + "/" + got.Manifest.Position.String()
@@ -155,8 +155,8 @@ func (r *restorer) find(ctx context.Context, what string) (checkpoint.Restored, 
 	slot, at, _ := strings.Cut(what, "/")
 
 	p, err := checkpoint.ParsePosition(at)
-	if err != nil || slot != r.Slot {
-		return checkpoint.Restored{}, fmt.Errorf("%q is no checkpoint of slot %s", what, r.Slot)
+	if err != nil {
+		return checkpoint.Restored{}, fmt.Errorf("%q names no checkpoint: want SLOT/EPOCH-SEQUENCE", what)
 	}
 
 	m, err := r.repo.Manifest(ctx, slot, p)
@@ -241,7 +241,7 @@ func (r *restorer) progress(m checkpoint.Manifest, done *atomic.Int64) (stop fun
 
 // adopt commits the restored state under the worker's own epoch.
 func (r *restorer) adopt(ctx context.Context, m checkpoint.Manifest) error {
-	if m.Epoch == r.Epoch {
+	if m.Slot == r.Slot && m.Epoch == r.Epoch {
 		return nil // It is there already.
 	}
 

@@ -319,6 +319,38 @@ func TestVolumeOfAnotherLife(t *testing.T) {
 	}
 }
 
+// A slot may begin with what another one had, under an epoch of the same number too; its own successor goes on from there.
+func TestBeginsWithAnotherSlotsState(t *testing.T) {
+	h := newHome(t)
+	p := h.worker(t, 1)
+	mustRestore(t, p, monitorapi.RestoreLatest)
+
+	_, stop := start(t, Config{Place: p})
+	put(t, p, "session", "one")
+	stop()
+
+	if _, err := h.repo.ClaimAt(t.Context(), "7", 1, "pod-7"); err != nil {
+		t.Fatal(err)
+	}
+
+	mustRestore(t, Place{Volume: t.TempDir(), Dir: h.secret, Slot: "7", Epoch: 1}, "0/0000000001-0000000001")
+
+	if _, err := h.repo.ClaimAt(t.Context(), "7", 2, "pod-8"); err != nil {
+		t.Fatal(err)
+	}
+
+	next := Place{Volume: t.TempDir(), Dir: h.secret, Slot: "7", Epoch: 2}
+	mustRestore(t, next, monitorapi.RestoreLatest)
+
+	if got := read(t, next, "session"); got != "one" {
+		t.Errorf("the clone's successor begins with %q", got)
+	}
+
+	if err := Restore(t.Context(), Place{Volume: t.TempDir(), Dir: h.secret, Slot: "7", Epoch: 2}, "yesterday", quiet); err == nil {
+		t.Error("a name that is no checkpoint's was taken")
+	}
+}
+
 func TestRestoreFallsBack(t *testing.T) {
 	h := newHome(t)
 	p := h.worker(t, 1)

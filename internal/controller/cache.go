@@ -15,6 +15,7 @@ import (
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/customresourcesgate"
 
+	"github.com/southwest-ai/agent-operator/internal/controller/slot"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
@@ -62,11 +63,25 @@ func slimPod(o any) (any, error) {
 		return o, nil
 	}
 
-	return &corev1.Pod{
+	out := &corev1.Pod{
 		ObjectMeta: slimMeta(p.ObjectMeta),
 		Spec:       corev1.PodSpec{SchedulingGates: p.Spec.SchedulingGates},
-		Status:     corev1.PodStatus{Phase: p.Status.Phase},
-	}, nil
+		Status:     corev1.PodStatus{Phase: p.Status.Phase, PodIP: p.Status.PodIP},
+	}
+
+	for _, name := range []string{monitorapi.AnnotationSlot, monitorapi.AnnotationRestoreFrom} {
+		if v, ok := p.Annotations[name]; ok {
+			metav1.SetMetaDataAnnotation(&out.ObjectMeta, name, v)
+		}
+	}
+
+	for _, c := range p.Status.Conditions {
+		if c.Type == slot.ConditionSlot {
+			out.Status.Conditions = append(out.Status.Conditions, c)
+		}
+	}
+
+	return out, nil
 }
 
 // slimDeployment keeps of a Deployment what the scaler and the binder read.

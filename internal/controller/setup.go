@@ -23,6 +23,7 @@ import (
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"github.com/southwest-ai/agent-operator/internal/controller/agentscaler"
+	"github.com/southwest-ai/agent-operator/internal/controller/checkpoint"
 	"github.com/southwest-ai/agent-operator/internal/controller/slot"
 	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
 )
@@ -38,6 +39,8 @@ type Parts struct {
 // after the manager did: kinds of a package with the safe-start capability are activated one by one. A controller
 // that cannot be set up then is reported to failed, which must not block.
 func SetupGated(mgr ctrl.Manager, o controller.Options, p Parts, failed func(error), extra ...managed.ReconcilerOption) error {
+	repos := checkpoint.NewRepositories(mgr.GetClient(), mgr.GetAPIReader())
+
 	gated := func(setup func() error, what string, kinds ...schema.GroupVersionKind) {
 		o.Gate.Register(func() {
 			if err := discovered(mgr.GetRESTMapper(), kinds); err != nil {
@@ -57,8 +60,13 @@ func SetupGated(mgr ctrl.Manager, o controller.Options, p Parts, failed func(err
 			return err
 		}
 
-		return slot.Setup(mgr, o, p.Slots)
-	}, "AgentScalers and slots", v1alpha1.AgentScalerGroupVersionKind)
+		return slot.Setup(mgr, o, repos, p.Slots)
+	}, "AgentScalers and slots", v1alpha1.AgentScalerGroupVersionKind, v1alpha1.CheckpointGroupVersionKind)
+
+	gated(func() error {
+		return checkpoint.Setup(mgr, o, repos, extra...)
+	}, "Checkpoints", v1alpha1.CheckpointGroupVersionKind, v1alpha1.ProviderConfigGroupVersionKind,
+		v1alpha1.ClusterProviderConfigGroupVersionKind, v1alpha1.ProviderConfigUsageGroupVersionKind)
 
 	gated(func() error {
 		return vectorcollection.Setup(mgr, o, p.Stores, p.Memory, extra...)

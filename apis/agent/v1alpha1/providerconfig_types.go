@@ -96,18 +96,11 @@ type VectorStore struct {
 }
 
 // A KeyRecipient may open the checkpoints of a pool when the cluster and its Secrets are lost.
-// +kubebuilder:validation:XValidation:rule="has(self.age) != has(self.kms)",message="set exactly one of age and kms"
 type KeyRecipient struct {
-	// Age is an age recipient, such as age1... or an SSH public key. Its identity is kept outside of the cluster.
-	// +optional
+	// Age is an age recipient, age1... Its identity is kept outside of the cluster.
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=8192
-	Age string `json:"age,omitempty"`
-
-	// KMS is the URL of a key of a key management service, such as awskms:///alias/checkpoints?region=eu-central-1. The
-	// provider's own identity must be allowed to encrypt with it.
-	// +optional
-	// +kubebuilder:validation:MaxLength=2048
-	KMS string `json:"kms,omitempty"`
+	Age string `json:"age"`
 }
 
 // CheckpointStore says where an object store is and how to get in.

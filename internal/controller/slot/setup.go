@@ -30,12 +30,12 @@ import (
 const name = "slot"
 
 // Setup adds the binder to a manager whose cache has agentscaler.TargetIndex.
-func Setup(mgr ctrl.Manager, o controller.Options, m *Metrics) error {
+func Setup(mgr ctrl.Manager, o controller.Options, repos Repositories, m *Metrics) error {
 	kube := mgr.GetClient()
 	r := &Reconciler{
 		cache:   kube,
 		status:  kube.Status(),
-		binder:  &Binder{store: &cluster{live: mgr.GetAPIReader(), kube: kube, now: time.Now}},
+		binder:  &Binder{store: &cluster{live: mgr.GetAPIReader(), kube: kube, now: time.Now}, states: &stored{repos: repos}},
 		record:  event.NewAPIRecorder(mgr.GetEventRecorderFor(name), o.EventFilterFunctions...), //nolint:staticcheck // What crossplane-runtime takes.
 		log:     o.Logger.WithValues("controller", name),
 		metrics: m,

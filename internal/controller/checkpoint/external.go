@@ -169,7 +169,7 @@ func (e *external) withBucket(ctx context.Context, do func(*blob.Bucket) error) 
 	if err != nil {
 		return errors.Wrap(err, "cannot open the store")
 	}
-	defer b.Close() //nolint:errcheck // What was written was acknowledged.
+	defer b.Close() // What was written was acknowledged.
 
 	return do(b)
 }

@@ -177,7 +177,7 @@ func (k *Keeper) keep(ctx context.Context, mg *v1alpha1.Checkpoint) error {
 		return err
 	}
 
-	k.publish(mg, r, sums)
+	k.publish(r, sums)
 
 	return nil
 }
@@ -378,7 +378,7 @@ func (k *Keeper) scrub(ctx context.Context, mg *v1alpha1.Checkpoint, repo *cp.Re
 }
 
 // publish makes what was found what Observe tells.
-func (k *Keeper) publish(mg *v1alpha1.Checkpoint, r *report, sums []cp.Summary) {
+func (k *Keeper) publish(r *report, sums []cp.Summary) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
@@ -534,7 +534,7 @@ func (k *Keeper) ask(ctx context.Context, ip string) *time.Duration {
 	if err != nil {
 		return nil
 	}
-	defer rsp.Body.Close() //nolint:errcheck // It was only read.
+	defer rsp.Body.Close() // It was only read.
 
 	var s monitorapi.Status
 	if err := json.NewDecoder(io.LimitReader(rsp.Body, 1<<20)).Decode(&s); err != nil || s.Checkpoint == nil {

@@ -105,13 +105,13 @@ func (r *Repositories) Repository(ctx context.Context, name types.NamespacedName
 
 // get returns an open repository.
 func (r *Repositories) get(ctx context.Context, mg *v1alpha1.Checkpoint, a access, key cp.DataKey) (*opened, error) {
-	name, print := client.ObjectKeyFromObject(mg), a.print(key)
+	name, mark := client.ObjectKeyFromObject(mg), a.print(key)
 
 	r.mu.Lock()
 	o := r.kept[name]
 	r.mu.Unlock()
 
-	if o != nil && o.print == print {
+	if o != nil && o.print == mark {
 		return o, nil
 	}
 
@@ -127,7 +127,7 @@ func (r *Repositories) get(ctx context.Context, mg *v1alpha1.Checkpoint, a acces
 		return nil, errors.Wrap(err, "cannot open the repository")
 	}
 
-	o = &opened{bucket: b, repo: repo, print: print}
+	o = &opened{bucket: b, repo: repo, print: mark}
 
 	r.mu.Lock()
 	defer r.mu.Unlock()

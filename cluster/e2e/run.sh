@@ -11,8 +11,8 @@ if [ -z "${KUBECONFIG:-}" ]; then
   export KUBECONFIG
 fi
 
-# The store in which the tests' pools remember.
-go run -C cluster/local . build pglite
+# The stores in which the tests' pools remember and keep their state.
+go run -C cluster/local . build pglite versitygw
 
 for FLAVOR in ${FLAVORS:-namespaced claim}; do
   export FLAVOR

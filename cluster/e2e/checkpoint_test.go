@@ -1,0 +1,362 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
+
+	agentv1alpha1 "github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
+	"github.com/southwest-ai/agent-operator/apis/v1alpha1"
+	objects "github.com/southwest-ai/agent-operator/internal/checkpoint/store"
+	"github.com/southwest-ai/agent-operator/internal/checkpoint/storetest"
+	"github.com/southwest-ai/agent-operator/internal/monitorapi"
+)
+
+// startObjects starts an S3 server on this machine for a namespace, and tells the namespace where it is. What the namespace keeps
+// in it is let go before it ends.
+func startObjects(t *testing.T, ns string) {
+	t.Helper()
+
+	s3 := storetest.StartS3(t)
+	s3.MakeBucket(t, "states")
+
+	u, err := url.Parse(s3.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	c := storetest.ConfigAt("http://"+forward(t, nodeAddress(t), u.Host), "states", "", s3.Root)
+	configureObjects(t, ns, c)
+
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+		defer cancel()
+
+		if t.Failed() {
+			explain(ctx, t, ns)
+		}
+
+		if err := kube.DeleteAllOf(ctx, &v1alpha1.AIDispatcher{}, client.InNamespace(ns)); err != nil {
+			t.Error(err)
+		}
+
+		for left := (&agentv1alpha1.CheckpointList{}); ; time.Sleep(100 * time.Millisecond) {
+			if err := kube.List(ctx, left, client.InNamespace(ns)); err != nil {
+				t.Errorf("cannot wait until the repositories are let go: %v", err)
+
+				return
+			}
+
+			if len(left.Items) == 0 {
+				return
+			}
+		}
+	})
+}
+
+func configureObjects(t *testing.T, ns string, c objects.Config) {
+	t.Helper()
+
+	meta := metav1.ObjectMeta{Namespace: ns, Name: "states"}
+	secret := &corev1.Secret{ObjectMeta: meta, Data: map[string][]byte{"credentials": c.Credentials}}
+	config := &agentv1alpha1.ProviderConfig{ObjectMeta: meta, Spec: agentv1alpha1.ProviderConfigSpec{CheckpointStore: &agentv1alpha1.CheckpointStore{
+		URL: c.URL,
+		Credentials: &agentv1alpha1.Credentials{Source: xpv2.CredentialsSourceSecret, CommonCredentialSelectors: xpv2.CommonCredentialSelectors{
+			SecretRef: &xpv2.SecretKeySelector{SecretReference: xpv2.SecretReference{Namespace: ns, Name: "states"}, Key: "credentials"},
+		}},
+	}}}
+
+	for _, o := range []client.Object{secret, config} {
+		if err := kube.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// saving asks for checkpoints in the namespace's store, as often as can be.
+func saving(ad *v1alpha1.AIDispatcher) {
+	seconds := int32(5)
+	ad.Spec.Checkpoint = &v1alpha1.Checkpoint{IntervalSeconds: &seconds, ProviderConfigRef: &xpv2.ProviderConfigReference{Kind: "ProviderConfig", Name: "states"}}
+}
+
+// remembered gives each worker a task of its own and returns the tasks' ids by slot.
+func remembered(t *testing.T, pods map[string]corev1.Pod, words string) map[string]string {
+	t.Helper()
+
+	out := map[string]string{}
+
+	for slot, p := range pods {
+		body := fmt.Sprintf(`{"message":{"messageId":"m-%s-%d","role":"ROLE_USER","parts":[{"text":%q}]}}`, slot, time.Now().UnixNano(), words+" "+slot)
+
+		rsp, err := http.Post("http://"+p.Status.PodIP+":9799/message:send", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		var answer struct {
+			Task struct {
+				ID string `json:"id"`
+			} `json:"task"`
+		}
+
+		err = json.NewDecoder(rsp.Body).Decode(&answer)
+		_ = rsp.Body.Close()
+
+		if err != nil || answer.Task.ID == "" {
+			t.Fatalf("slot %s answers %s, %v", slot, rsp.Status, err)
+		}
+
+		out[slot] = answer.Task.ID
+	}
+
+	return out
+}
+
+// recalled wants each slot's worker to know its task, with what was said, and none of the others'.
+func recalled(t *testing.T, pods map[string]corev1.Pod, tasks map[string]string, words string) {
+	t.Helper()
+
+	for slot, id := range tasks {
+		p, ok := pods[slot]
+		if !ok {
+			t.Errorf("there is no worker of slot %s", slot)
+
+			continue
+		}
+
+		rsp, err := http.Get("http://" + p.Status.PodIP + ":9799/tasks/" + id)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		var said struct {
+			History json.RawMessage `json:"history"`
+		}
+
+		err = json.NewDecoder(rsp.Body).Decode(&said)
+		_ = rsp.Body.Close()
+
+		if rsp.StatusCode != http.StatusOK || err != nil || !strings.Contains(string(said.History), words+" "+slot) {
+			t.Errorf("the worker of slot %s answers %s for its task: %s, %v", slot, rsp.Status, said.History, err)
+		}
+	}
+}
+
+// workerStatus asks a worker's monitor.
+func workerStatus(ctx context.Context, p corev1.Pod) (monitorapi.Status, error) {
+	var s monitorapi.Status
+
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s:%d%s", p.Status.PodIP, monitorapi.Port, monitorapi.PathStatus), nil)
+	if err != nil {
+		return s, err
+	}
+
+	rsp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return s, err
+	}
+	defer rsp.Body.Close()
+
+	return s, json.NewDecoder(rsp.Body).Decode(&s)
+}
+
+// saved waits until what workers know now is in a checkpoint.
+func saved(t *testing.T, pods map[string]corev1.Pod) {
+	t.Helper()
+
+	since := time.Now()
+
+	for slot, p := range pods {
+		eventually(t, "the state of slot "+slot+" is saved", func(ctx context.Context) error {
+			s, err := workerStatus(ctx, p)
+			if err != nil {
+				return err
+			}
+
+			if c := s.Checkpoint; c == nil || c.CurrentAt == nil || !c.CurrentAt.After(since) {
+				return fmt.Errorf("it says %+v", c)
+			}
+
+			return nil
+		})
+	}
+}
+
+// renewed waits until other pods hold the slots.
+func renewed(t *testing.T, ad *v1alpha1.AIDispatcher, n int32, before map[string]corev1.Pod) map[string]corev1.Pod {
+	t.Helper()
+	eventually(t, "all workers are others", func(ctx context.Context) error {
+		now, err := workers(ctx, ad, n)
+		if err != nil {
+			return err
+		}
+
+		for slot, p := range now {
+			if was, ok := before[slot]; ok && was.GetUID() == p.GetUID() {
+				return fmt.Errorf("slot %s is still held by %s", slot, p.GetName())
+			}
+		}
+
+		return nil
+	})
+
+	return settled(t, ad, n)
+}
+
+// What a worker knew its slot's next worker knows: after a graceful end all of it, and after a sudden one what was saved.
+func TestStateFollowsTheSlot(t *testing.T) {
+	t.Parallel()
+
+	ns := namespace(t)
+	startObjects(t, ns)
+
+	ad := create(t, ns, "quickstart", sized(3), saving)
+	first := settled(t, ad, 3)
+	tasks := remembered(t, first, "Remember slot")
+
+	// Deleted with grace: the last save is made when the agent has ended.
+	for _, p := range first {
+		if err := kube.Delete(t.Context(), &p); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	second := renewed(t, ad, 3, first)
+	recalled(t, second, tasks, "Remember slot")
+
+	for slot := range second {
+		if was, is := epoch(t, first[slot]), epoch(t, second[slot]); is <= was {
+			t.Errorf("the epoch of slot %s went from %d to %d", slot, was, is)
+		}
+	}
+
+	// Killed at once: what was saved before is there.
+	saved(t, second)
+
+	victim := second["1"]
+	kill(t, string(victim.GetUID()), "/agent")
+	kill(t, string(victim.GetUID()), "/monitor run")
+
+	if err := kube.Delete(t.Context(), &victim, client.GracePeriodSeconds(0)); err != nil {
+		t.Fatal(err)
+	}
+
+	eventually(t, "another worker holds slot 1", func(ctx context.Context) error {
+		now, err := workers(ctx, ad, 3)
+		if err != nil {
+			return err
+		}
+
+		if p := now["1"]; p.GetUID() == victim.GetUID() {
+			return fmt.Errorf("it is still %s", p.GetName())
+		}
+
+		return nil
+	})
+	recalled(t, settled(t, ad, 3), tasks, "Remember slot")
+
+	// And the repository says that it is well.
+	eventually(t, "the repository is intact, and was read back", func(ctx context.Context) error {
+		c := &agentv1alpha1.Checkpoint{}
+		if err := kube.Get(ctx, client.ObjectKeyFromObject(ad), c); err != nil {
+			return err
+		}
+
+		at := c.Status.AtProvider
+		if at.Verified == nil || *at.Verified != 3 || at.Slots == nil || *at.Slots != 3 || c.GetCondition(agentv1alpha1.ConditionIntact).Status != corev1.ConditionTrue {
+			return fmt.Errorf("it says %+v", at)
+		}
+
+		return nil
+	})
+}
+
+// A pool that is put aside comes back with all that its workers knew.
+func TestSuspendKeepsState(t *testing.T) {
+	t.Parallel()
+
+	ns := namespace(t)
+	startObjects(t, ns)
+
+	ad := create(t, ns, "quickstart", sized(2), saving)
+	before := settled(t, ad, 2)
+	tasks := remembered(t, before, "Remember slot")
+
+	edit(t, ad, func(ad *v1alpha1.AIDispatcher) { ad.Spec.Suspend = true })
+	phase(t, ad, v1alpha1.PhaseSuspended)
+	edit(t, ad, func(ad *v1alpha1.AIDispatcher) { ad.Spec.Suspend = false })
+	recalled(t, renewed(t, ad, 2, before), tasks, "Remember slot")
+}
+
+// A new image hands each slot over in order, with the provider gone for a part of it.
+func TestRolloutKeepsState(t *testing.T) {
+	ns := namespace(t)
+	startObjects(t, ns)
+
+	ad := create(t, ns, "quickstart", sized(6), saving)
+	before := settled(t, ad, 6)
+	tasks := remembered(t, before, "Remember slot")
+
+	// What a monitor is told is a part of the template.
+	edit(t, ad, func(ad *v1alpha1.AIDispatcher) { *ad.Spec.Checkpoint.IntervalSeconds = 6 })
+	killProvider(t)
+	recalled(t, renewed(t, ad, 6, before), tasks, "Remember slot")
+}
+
+// A pool goes back to what it knew at a time, and a pool that comes after finds what one before it left.
+func TestEarlierState(t *testing.T) {
+	t.Parallel()
+
+	ns := namespace(t)
+	startObjects(t, ns)
+
+	ad := create(t, ns, "quickstart", sized(1), saving)
+	pods := settled(t, ad, 1)
+	early := remembered(t, pods, "Early in slot")
+	saved(t, pods)
+
+	at := time.Now().UTC()
+
+	time.Sleep(2 * time.Second) // The time that is asked for is known to the second.
+
+	late := remembered(t, pods, "Late in slot")
+	saved(t, pods)
+
+	edit(t, ad, func(ad *v1alpha1.AIDispatcher) {
+		metav1.SetMetaDataAnnotation(&ad.ObjectMeta, monitorapi.AnnotationRestoreFrom, at.Add(time.Second).Format(time.RFC3339))
+	})
+
+	back := renewed(t, ad, 1, pods)
+	recalled(t, back, early, "Early in slot")
+
+	rsp, err := http.Get("http://" + back["0"].Status.PodIP + ":9799/tasks/" + late["0"])
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	_ = rsp.Body.Close()
+
+	if rsp.StatusCode != http.StatusNotFound {
+		t.Errorf("what came later is there: %s", rsp.Status)
+	}
+
+	// Kept on delete, and found by the next pool of that name.
+	remove(t, ad)
+
+	ad = create(t, ns, "quickstart", sized(1), saving)
+	recalled(t, settled(t, ad, 1), early, "Early in slot")
+}
+

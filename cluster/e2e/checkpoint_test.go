@@ -359,4 +359,3 @@ func TestEarlierState(t *testing.T) {
 	ad = create(t, ns, "quickstart", sized(1), saving)
 	recalled(t, settled(t, ad, 1), early, "Early in slot")
 }
-

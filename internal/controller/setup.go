@@ -61,7 +61,7 @@ func SetupGated(mgr ctrl.Manager, o controller.Options, p Parts, failed func(err
 		}
 
 		return slot.Setup(mgr, o, repos, p.Slots)
-	}, "AgentScalers and slots", v1alpha1.AgentScalerGroupVersionKind, v1alpha1.CheckpointGroupVersionKind)
+	}, "AgentScalers and slots", v1alpha1.AgentScalerGroupVersionKind)
 
 	gated(func() error {
 		return checkpoint.Setup(mgr, o, repos, extra...)

@@ -136,9 +136,11 @@ func (l *Limiter) wait(ctx context.Context, w *waiter) (func(int64), error) {
 	late := time.NewTimer(l.longest)
 	defer late.Stop()
 
-	for {
-		var due <-chan time.Time
+	// Set anew each time there is something to wait for: an answer may settle often while one request waits.
+	due := time.NewTimer(l.longest)
+	defer due.Stop()
 
+	for {
 		if l.queue[0] == w {
 			d := l.until(w.need)
 			if d == 0 {
@@ -147,13 +149,10 @@ func (l *Limiter) wait(ctx context.Context, w *waiter) (func(int64), error) {
 				return l.take(w.need), nil
 			}
 
-			t := time.NewTimer(d)
-			defer t.Stop()
-
-			due = t.C
+			due.Reset(d)
 		}
 
-		over, err := l.sleep(ctx, w, due, late.C)
+		over, err := l.sleep(ctx, w, due.C, late.C)
 		if over {
 			l.leave(w)
 

@@ -210,3 +210,37 @@ func TestSetShare(t *testing.T) {
 		t.Errorf("a share that cannot be read changes nothing: -want, +got:\n%s", diff)
 	}
 }
+
+// A small request does not overtake a large one, for else the large one would never be sent.
+func TestFirstComeFirstServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := limiter(t, "6000")
+
+		var (
+			wg    sync.WaitGroup
+			order []int64
+		)
+
+		// One after the other: the second comes when there is enough for it, and not for the first.
+		for _, estimate := range []int64{250, 10} {
+			wg.Go(func() {
+				if _, err := l.Admit(t.Context(), estimate); err != nil {
+					t.Error(err)
+				}
+
+				l.mu.Lock()
+				defer l.mu.Unlock()
+
+				order = append(order, estimate)
+			})
+
+			time.Sleep(time.Second)
+		}
+
+		wg.Wait()
+
+		if diff := cmp.Diff([]int64{250, 10}, order); diff != "" {
+			t.Errorf("the order in which they passed: -want, +got:\n%s", diff)
+		}
+	})
+}

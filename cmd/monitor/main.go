@@ -20,6 +20,7 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/monitor/saver"
 	"github.com/southwest-ai/agent-operator/internal/monitor/tasks"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
+	"github.com/southwest-ai/agent-operator/internal/pages"
 )
 
 // version is stamped by the build.
@@ -113,7 +114,7 @@ type runCmd struct {
 
 // Run watches over the agent.
 func (c *runCmd) Run(ctx context.Context, log *slog.Logger) error {
-	returnPages()
+	pages.Return()
 
 	return monitor.Run(ctx, monitor.Config{
 		Identity: monitorapi.Status{Namespace: c.Namespace, Dispatcher: c.Dispatcher, Role: c.Role, Pod: c.Pod},

@@ -28,6 +28,7 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/controller"
 	"github.com/southwest-ai/agent-operator/internal/controller/slot"
 	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
+	"github.com/southwest-ai/agent-operator/internal/pages"
 )
 
 // leaseName is the name of the lease that the leader holds.
@@ -70,6 +71,7 @@ func (c *cli) run(ctx context.Context) error {
 		return err
 	}
 
+	pages.Return()
 	log.Info("Starting", "version", version, "leader-election", c.LeaderElection)
 
 	if err := mgr.Start(ctx); err != nil {

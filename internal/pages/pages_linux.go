@@ -1,4 +1,5 @@
-package main
+// Package pages gives memory back that a program needed to get started and no longer needs.
+package pages
 
 import (
 	"bufio"
@@ -8,10 +9,10 @@ import (
 	"syscall"
 )
 
-// returnPages gives the kernel back the pages of the program that were needed to get it started: most packages, those of the
+// Return gives the kernel back the pages of the program that were needed to get it started: most packages, those of the
 // object stores above all, are read once and then lie idle. What is needed again comes back from the page cache. Only what can
 // never have been written is given back. It is for memory alone, so nothing depends on its success.
-func returnPages() {
+func Return() {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return

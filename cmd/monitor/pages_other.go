@@ -1,6 +1,0 @@
-//go:build !linux
-
-package main
-
-// returnPages does nothing where the kernel is not asked so.
-func returnPages() {}

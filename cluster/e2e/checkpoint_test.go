@@ -8,11 +8,15 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -25,9 +29,9 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
-// startObjects starts an S3 server on this machine for a namespace, and tells the namespace where it is. What the namespace keeps
-// in it is let go before it ends.
-func startObjects(t *testing.T, ns string) {
+// startObjects starts an S3 server on this machine for namespaces, and tells each of them where it is. What they keep in it is let
+// go before it ends.
+func startObjects(t *testing.T, namespaces ...string) objects.Config {
 	t.Helper()
 
 	s3 := storetest.StartS3(t)
@@ -39,32 +43,41 @@ func startObjects(t *testing.T, ns string) {
 	}
 
 	c := storetest.ConfigAt("http://"+forward(t, nodeAddress(t), u.Host), "states", "", s3.Root)
-	configureObjects(t, ns, c)
 
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-		defer cancel()
+	for _, ns := range namespaces {
+		configureObjects(t, ns, c)
+		t.Cleanup(func() { letGo(t, ns) })
+	}
 
-		if t.Failed() {
-			explain(ctx, t, ns)
+	return c
+}
+
+// letGo deletes a namespace's pools and waits until their repositories are let go.
+func letGo(t *testing.T, ns string) {
+	t.Helper()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+
+	if t.Failed() {
+		explain(ctx, t, ns)
+	}
+
+	if err := kube.DeleteAllOf(ctx, &v1alpha1.AIDispatcher{}, client.InNamespace(ns)); err != nil {
+		t.Error(err)
+	}
+
+	for left := (&agentv1alpha1.CheckpointList{}); ; time.Sleep(100 * time.Millisecond) {
+		if err := kube.List(ctx, left, client.InNamespace(ns)); err != nil {
+			t.Errorf("cannot wait until the repositories are let go: %v", err)
+
+			return
 		}
 
-		if err := kube.DeleteAllOf(ctx, &v1alpha1.AIDispatcher{}, client.InNamespace(ns)); err != nil {
-			t.Error(err)
+		if len(left.Items) == 0 {
+			return
 		}
-
-		for left := (&agentv1alpha1.CheckpointList{}); ; time.Sleep(100 * time.Millisecond) {
-			if err := kube.List(ctx, left, client.InNamespace(ns)); err != nil {
-				t.Errorf("cannot wait until the repositories are let go: %v", err)
-
-				return
-			}
-
-			if len(left.Items) == 0 {
-				return
-			}
-		}
-	})
+	}
 }
 
 func configureObjects(t *testing.T, ns string, c objects.Config) {
@@ -216,6 +229,25 @@ func renewed(t *testing.T, ad *v1alpha1.AIDispatcher, n int32, before map[string
 	return settled(t, ad, n)
 }
 
+// replaced waits until another pod holds one slot.
+func replaced(t *testing.T, ad *v1alpha1.AIDispatcher, n int32, slot string, was corev1.Pod) map[string]corev1.Pod {
+	t.Helper()
+	eventually(t, "another worker holds slot "+slot, func(ctx context.Context) error {
+		now, err := workers(ctx, ad, n)
+		if err != nil {
+			return err
+		}
+
+		if p := now[slot]; p.GetUID() == was.GetUID() {
+			return fmt.Errorf("it is still %s", p.GetName())
+		}
+
+		return nil
+	})
+
+	return settled(t, ad, n)
+}
+
 // What a worker knew its slot's next worker knows: after a graceful end all of it, and after a sudden one what was saved.
 func TestStateFollowsTheSlot(t *testing.T) {
 	t.Parallel()
@@ -243,9 +275,22 @@ func TestStateFollowsTheSlot(t *testing.T) {
 		}
 	}
 
-	// Killed at once: what was saved before is there.
-	saved(t, second)
+	// Evicted: as gracefully, by who drains a node.
+	evicted := second["2"]
+	if err := kube.SubResource("eviction").Create(t.Context(), &evicted, &policyv1.Eviction{}); err != nil {
+		t.Fatal(err)
+	}
 
+	second = replaced(t, ad, 3, "2", evicted)
+	recalled(t, second, tasks, "Remember slot")
+
+	// The monitor alone is killed: it starts anew beside the agent, and the slot stays where it is.
+	saved(t, second)
+	kill(t, string(second["0"].UID), "/monitor run")
+	saved(t, second)
+	recalled(t, settled(t, ad, 3), tasks, "Remember slot")
+
+	// All is killed at once: what was saved before is there.
 	victim := second["1"]
 	kill(t, string(victim.GetUID()), "/agent")
 	kill(t, string(victim.GetUID()), "/monitor run")
@@ -254,19 +299,7 @@ func TestStateFollowsTheSlot(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	eventually(t, "another worker holds slot 1", func(ctx context.Context) error {
-		now, err := workers(ctx, ad, 3)
-		if err != nil {
-			return err
-		}
-
-		if p := now["1"]; p.GetUID() == victim.GetUID() {
-			return fmt.Errorf("it is still %s", p.GetName())
-		}
-
-		return nil
-	})
-	recalled(t, settled(t, ad, 3), tasks, "Remember slot")
+	recalled(t, replaced(t, ad, 3, "1", victim), tasks, "Remember slot")
 
 	// And the repository says that it is well.
 	eventually(t, "the repository is intact, and was read back", func(ctx context.Context) error {
@@ -358,4 +391,62 @@ func TestEarlierState(t *testing.T) {
 
 	ad = create(t, ns, "quickstart", sized(1), saving)
 	recalled(t, settled(t, ad, 1), early, "Early in slot")
+}
+
+// A pool begins with what another pool, in another namespace and with another key, knows.
+func TestStateOfAnotherPool(t *testing.T) {
+	t.Parallel()
+
+	from, to := namespace(t), namespace(t)
+	c := startObjects(t, from, to)
+
+	ad := create(t, from, "quickstart", sized(2), saving)
+	pods := settled(t, ad, 2)
+	tasks := remembered(t, pods, "Remember slot")
+	saved(t, pods)
+
+	// It waits until there is something to begin with.
+	clone := create(t, to, "quickstart", sized(2), saving, func(ad *v1alpha1.AIDispatcher) { ad.Spec.Suspend = true })
+	phase(t, clone, v1alpha1.PhaseSuspended)
+
+	dir := t.TempDir()
+	credentials := filepath.Join(dir, "credentials")
+
+	if err := os.WriteFile(credentials, c.Credentials, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	args := []string{"run", "./cmd/aidispatch", "checkpoint", "copy"}
+
+	for prefix, of := range map[string]*v1alpha1.AIDispatcher{"": ad, "to-": clone} {
+		args = append(args, "--"+prefix+"store="+c.URL, "--"+prefix+"pool="+of.GetNamespace()+"/"+of.GetName(),
+			"--"+prefix+"credentials="+credentials, "--"+prefix+"key="+keyOf(t, of, dir))
+	}
+
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Dir = "../.."
+
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("cannot copy the checkpoints: %v\n%s", err, out)
+	}
+
+	edit(t, clone, func(ad *v1alpha1.AIDispatcher) { ad.Spec.Suspend = false })
+	recalled(t, settled(t, clone, 2), tasks, "Remember slot")
+}
+
+// keyOf puts a pool's data key into a file, as who restores does.
+func keyOf(t *testing.T, ad *v1alpha1.AIDispatcher, dir string) string {
+	t.Helper()
+
+	s := &corev1.Secret{}
+	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: ad.GetNamespace(), Name: ad.GetName() + "-checkpoint-key"}, s); err != nil {
+		t.Fatal(err)
+	}
+
+	path := filepath.Join(dir, ad.GetNamespace())
+	if err := os.WriteFile(path, s.Data["key"], 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	return path
 }

@@ -194,7 +194,7 @@ func kill(t *testing.T, uid, program string) {
 
 		// A systemd cgroup writes a UID's dashes as underscores.
 		of := strings.Contains(string(cgroup), uid) || strings.Contains(string(cgroup), strings.ReplaceAll(uid, "-", "_"))
-		if of && strings.TrimRight(string(cmdline), "\x00") == program {
+		if of && strings.ReplaceAll(strings.TrimRight(string(cmdline), "\x00"), "\x00", " ") == program {
 			command(t, "kill", "-9", filepath.Base(p))
 
 			return

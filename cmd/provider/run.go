@@ -26,6 +26,7 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/statemetrics"
 
 	"github.com/southwest-ai/agent-operator/internal/controller"
+	"github.com/southwest-ai/agent-operator/internal/controller/checkpoint"
 	"github.com/southwest-ai/agent-operator/internal/controller/slot"
 	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
 	"github.com/southwest-ai/agent-operator/internal/pages"
@@ -60,8 +61,11 @@ func (c *cli) run(ctx context.Context) error {
 		return err
 	}
 
-	parts := controller.Parts{Slots: slot.NewMetrics(), Memory: vectorcollection.NewMetrics(), Stores: stores()}
-	metrics.Registry.MustRegister(parts.Slots, parts.Memory, o.MetricOptions.MRMetrics, o.MetricOptions.MRStateMetrics)
+	parts := controller.Parts{
+		Slots: slot.NewMetrics(), Memory: vectorcollection.NewMetrics(), Stores: stores(),
+		Checkpoints: checkpoint.Options{Metrics: checkpoint.NewMetrics()},
+	}
+	metrics.Registry.MustRegister(parts.Slots, parts.Memory, parts.Checkpoints.Metrics, o.MetricOptions.MRMetrics, o.MetricOptions.MRStateMetrics)
 
 	// A controller may turn out not to work long after the manager was started; then the provider ends with the reason.
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -36,6 +36,7 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/statemetrics"
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
+	"github.com/southwest-ai/agent-operator/internal/controller/checkpoint"
 	"github.com/southwest-ai/agent-operator/internal/controller/slot"
 	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
@@ -130,7 +131,10 @@ func startProviderWith(t *testing.T, stores vectorcollection.Backends) (stop fun
 	}
 	o.Features.Enable(feature.EnableBetaManagementPolicies)
 
-	if err := SetupGated(mgr, o, Parts{Slots: slot.NewMetrics(), Memory: vectorcollection.NewMetrics(), Stores: stores}, func(err error) { t.Error(err) }); err != nil {
+	if err := SetupGated(mgr, o, Parts{
+		Slots: slot.NewMetrics(), Memory: vectorcollection.NewMetrics(), Stores: stores,
+		Checkpoints: checkpoint.Options{Metrics: checkpoint.NewMetrics(), Turn: 100 * time.Millisecond},
+	}, func(err error) { t.Error(err) }); err != nil {
 		t.Fatal(err)
 	}
 

@@ -28,11 +28,13 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
 )
 
-// Parts are what the controllers are given beside a manager: what they measure, and the vector stores there are.
+// Parts are what the controllers are given beside a manager: what they measure, how checkpoints are looked after, and the vector
+// stores there are.
 type Parts struct {
-	Slots  *slot.Metrics
-	Memory *vectorcollection.Metrics
-	Stores vectorcollection.Backends
+	Slots       *slot.Metrics
+	Memory      *vectorcollection.Metrics
+	Checkpoints checkpoint.Options
+	Stores      vectorcollection.Backends
 }
 
 // SetupGated adds all controllers to a manager. Each starts when the kinds it works on are served, which may be long
@@ -64,7 +66,7 @@ func SetupGated(mgr ctrl.Manager, o controller.Options, p Parts, failed func(err
 	}, "AgentScalers and slots", v1alpha1.AgentScalerGroupVersionKind)
 
 	gated(func() error {
-		return checkpoint.Setup(mgr, o, repos, extra...)
+		return checkpoint.Setup(mgr, o, repos, p.Checkpoints, extra...)
 	}, "Checkpoints", v1alpha1.CheckpointGroupVersionKind, v1alpha1.ProviderConfigGroupVersionKind,
 		v1alpha1.ClusterProviderConfigGroupVersionKind, v1alpha1.ProviderConfigUsageGroupVersionKind)
 

@@ -95,6 +95,8 @@ type external struct {
 	access access
 	key    *cp.DataKey
 	repo   *opened
+	// keys are the wrapped keys that are in the store now.
+	keys []cp.WrappedKey
 }
 
 // Observe looks whether the repository is there, and tells what the keeper has found out about it.
@@ -116,12 +118,16 @@ func (e *external) Observe(ctx context.Context, mg *v1alpha1.Checkpoint) (manage
 		return managed.ExternalObservation{ResourceExists: false}, nil
 	}
 
+	at, loss, err := e.keeper.observe(ctx, mg)
+	if err != nil {
+		return managed.ExternalObservation{}, errors.Wrap(err, "cannot look for workers")
+	}
+
 	yes := true
-	at := e.keeper.observe(ctx, mg)
 	at.Exists, at.ID, at.Store = &yes, e.repo.repo.Pool().ID, e.access.own.URL
 	mg.Status.AtProvider = at
 	mg.SetConditions(xpv2.Available())
-	mg.SetConditions(conditions(mg)...)
+	setConditions(mg, loss)
 
 	return managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: e.wrapped(), ConnectionDetails: e.details()}, nil
 }
@@ -141,8 +147,32 @@ func (e *external) look(ctx context.Context, mg *v1alpha1.Checkpoint) (bool, err
 		return false, nil
 	case errors.Is(err, cp.ErrKey):
 		return false, errors.Wrapf(err, "the repository is another pool's, or Secret %s holds another key", keyName(mg))
+	case err != nil:
+		return false, err
 	default:
-		return err == nil, err
+		return e.there(ctx, mg)
+	}
+}
+
+// there looks into the store, since a repository is kept open for long.
+func (e *external) there(ctx context.Context, mg *v1alpha1.Checkpoint) (bool, error) {
+	p, err := cp.ReadPool(ctx, e.repo.bucket, cp.Options{Timeout: e.access.timeout, Attempts: 2})
+
+	switch {
+	case errors.Is(err, cp.ErrNotFound):
+		e.repos.forget(client.ObjectKeyFromObject(mg))
+
+		return false, nil
+	case err != nil:
+		return false, errors.Wrap(err, "cannot look for the repository")
+	case p.ID != e.repo.repo.Pool().ID:
+		e.repos.forget(client.ObjectKeyFromObject(mg))
+
+		return false, errors.New("the repository is another than before: it is opened anew")
+	default:
+		e.keys = p.Keys
+
+		return true, nil
 	}
 }
 
@@ -176,8 +206,8 @@ func (e *external) withBucket(ctx context.Context, do func(*blob.Bucket) error) 
 
 // wrapped says whether the data key is wrapped for whom it should be.
 func (e *external) wrapped() bool {
-	is := make([]string, 0, len(e.repo.repo.Pool().Keys))
-	for _, k := range e.repo.repo.Pool().Keys {
+	is := make([]string, 0, len(e.keys))
+	for _, k := range e.keys {
 		is = append(is, k.Recipient)
 	}
 

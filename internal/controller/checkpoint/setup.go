@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/controller"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
@@ -34,14 +35,22 @@ const timeout = 5 * time.Minute
 // grace is how long a repository that was just made may be missing where another node of the store answers.
 const grace = 3 * time.Second
 
+// Options of the keeper of repositories.
+type Options struct {
+	// Metrics are what it measures.
+	Metrics *Metrics
+	// Turn is the time between two looks at a repository; DefaultTurn if 0.
+	Turn time.Duration
+}
+
 // Setup adds the controller of Checkpoints and the keeper of their repositories to a manager. The extra options are applied last.
-func Setup(mgr ctrl.Manager, o controller.Options, repos *Repositories, extra ...managed.ReconcilerOption) error {
+func Setup(mgr ctrl.Manager, o controller.Options, repos *Repositories, keeping Options, extra ...managed.ReconcilerOption) error {
 	name := managed.ControllerName(v1alpha1.CheckpointGroupVersionKind.GroupKind().String())
 	kube := mgr.GetClient()
 	log := o.Logger.WithValues("controller", name)
 	record := event.NewAPIRecorder(mgr.GetEventRecorderFor(name), o.EventFilterFunctions...) //nolint:staticcheck // What crossplane-runtime takes.
 
-	keeper := newKeeper(repos, kube, record, log)
+	keeper := newKeeper(repos, kube, record, log, keeping)
 	if err := mgr.Add(keeper); err != nil {
 		return errors.Wrap(err, "cannot add the keeper of repositories")
 	}
@@ -64,6 +73,7 @@ func Setup(mgr ctrl.Manager, o controller.Options, repos *Repositories, extra ..
 		Watches(&v1alpha1.ProviderConfig{}, handler.EnqueueRequestsFromMapFunc(usersOf(kube)), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.ClusterProviderConfig{}, handler.EnqueueRequestsFromMapFunc(usersOf(kube)), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(checkpointOf(kube)), builder.WithPredicates(podEnds())).
+		WatchesRawSource(source.Channel(keeper.wake, &handler.EnqueueRequestForObject{})).
 		Complete(ratelimiter.NewReconciler(name, r, o.GlobalRateLimiter))
 }
 

@@ -1,0 +1,425 @@
+package checkpoint
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
+
+	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
+)
+
+// A new checkpoint is read back once, by this process.
+func TestVerifyOnce(t *testing.T) {
+	w := newWorld(t, "pool")
+	r := w.repos["pool"]
+	r.save(t, "0", "of slot 0")
+	r.save(t, "1", "of slot 1")
+	w.turns(t, "pool", 3, time.Minute)
+
+	want := v1alpha1.CheckpointObservation{
+		Slots: ptr(int32(2)), Bound: ptr(int32(0)), Hibernated: ptr(int32(2)), Checkpoints: ptr(int64(2)), Verified: ptr(int32(2)),
+		StateBytes: ptr(int64(len("of slot 0") + len("of slot 1"))), Corrupt: ptr(int32(0)), RPOMet: ptr(true),
+	}
+	ignored := cmpopts.IgnoreFields(v1alpha1.CheckpointObservation{}, "NewestTime", "OldestTime", "SweptTime", "StoredBytes")
+
+	if diff := cmp.Diff(want, w.at(t, "pool"), ignored); diff != "" {
+		t.Errorf("-want, +got:\n%s", diff)
+	}
+
+	if n := r.count("Verify"); n != 2 {
+		t.Errorf("2 checkpoints were read back %d times", n)
+	}
+
+	r.save(t, "1", "newer")
+	w.turns(t, "pool", 1, time.Minute)
+
+	if n := r.count("Verify"); n != 3 {
+		t.Errorf("3 checkpoints were read back %d times", n)
+	}
+}
+
+// A chunk that goes bad is found by the scrub, named with whom it hurts, counted once, and forgotten when a save has mended it.
+func TestScrubFindsAndForgets(t *testing.T) {
+	w := newWorld(t, "pool")
+	r := w.repos["pool"]
+	_, chunk := r.save(t, "0", "state")
+	w.turns(t, "pool", 1, time.Minute)
+
+	r.spoil(t, chunk)
+	w.turns(t, "pool", 10, time.Minute)
+
+	if at := w.at(t, "pool"); *at.Corrupt != 1 || at.ScrubbedTime != nil {
+		t.Errorf("one chunk is corrupt, and the status says %d, scrubbed %v", *at.Corrupt, at.ScrubbedTime)
+	}
+
+	if !named(w.events, "Corrupt: "+chunk) || !named(w.events, "it hurts 0/") || len(w.events) != 1 {
+		t.Errorf("the events are %q, want one that names %s", w.events, chunk)
+	}
+
+	// The same bit again makes it whole, as a save of the same bytes would.
+	r.spoil(t, chunk)
+	w.turns(t, "pool", 10, 24*time.Hour)
+
+	if at := w.at(t, "pool"); *at.Corrupt != 0 || at.ScrubbedTime == nil {
+		t.Errorf("all is whole again, and the status says %d, scrubbed %v", *at.Corrupt, at.ScrubbedTime)
+	}
+}
+
+// A checkpoint that is bad from the beginning is found as soon as it is read back, and is not read back again each turn.
+func TestVerifyFindsCorruptOnes(t *testing.T) {
+	w := newWorld(t, "pool")
+	w.turns(t, "pool", 8, time.Minute) // The first scrub is over.
+
+	r := w.repos["pool"]
+	m, chunk := r.save(t, "0", "state")
+	r.spoil(t, chunk)
+	w.turns(t, "pool", 5, time.Minute)
+
+	if at := w.at(t, "pool"); *at.Corrupt != 1 || *at.Verified != 0 {
+		t.Errorf("the newest checkpoint is corrupt, and the status says %d, verified %d", *at.Corrupt, *at.Verified)
+	}
+
+	if !named(w.events, "checkpoint "+m.Position.String()+" of slot 0") || r.count("Verify") != 1 {
+		t.Errorf("events %q after %d readings", w.events, r.count("Verify"))
+	}
+
+	// A good one does not undo that an older one cannot be restored, until that is removed.
+	r.save(t, "0", "next")
+	w.turns(t, "pool", 1, time.Minute)
+
+	if at := w.at(t, "pool"); *at.Corrupt != 1 || *at.Verified != 1 {
+		t.Errorf("the older checkpoint is corrupt, and the status says %d, verified %d", *at.Corrupt, *at.Verified)
+	}
+
+	if err := r.Remove(t.Context(), "0", m.Position, true); err != nil {
+		t.Fatal(err)
+	}
+
+	w.turns(t, "pool", 1, time.Minute)
+
+	if at := w.at(t, "pool"); *at.Corrupt != 0 {
+		t.Errorf("the corrupt checkpoint is gone, and the status says %d", *at.Corrupt)
+	}
+}
+
+// A manifest that is corrupt holds the sweep up, and nothing else.
+func TestCorruptManifest(t *testing.T) {
+	w := newWorld(t, "pool")
+	r := w.repos["pool"]
+	m, _ := r.save(t, "0", "state")
+	r.save(t, "1", "state of another")
+	r.spoil(t, "slots/0/manifests/"+m.Position.String()+".json")
+	w.turns(t, "pool", 10, time.Minute)
+
+	at := w.at(t, "pool")
+	if *at.Corrupt != 1 || *at.Verified != 1 || at.StoredBytes == nil || len(at.Problems) != 1 || at.Problems[0].Slot != "0" {
+		t.Errorf("one manifest is corrupt, and the status says %+v", at)
+	}
+
+	if !named(w.events, "slots/0/manifests/") {
+		t.Errorf("the events name no manifest: %q", w.events)
+	}
+}
+
+// An observer's repository is read, and never written to.
+func TestObserverWritesNothing(t *testing.T) {
+	w := newWorld(t, "pool")
+	r := w.repos["pool"]
+
+	for i := range 4 {
+		r.save(t, "0", fmt.Sprint("state ", i))
+	}
+
+	mg := w.get(t, "pool")
+	mg.Spec.ManagementPolicies = xpv2.ManagementPolicies{xpv2.ManagementActionObserve}
+	mg.Spec.ForProvider.Retain = &v1alpha1.Retain{Last: ptr(int32(1))}
+
+	for range 20 {
+		w.pass(time.Hour)
+
+		if err := w.keep(t.Context(), mg, w.report(mg)); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	at := w.at(t, "pool")
+	if *at.Checkpoints != 4 || *at.Verified != 1 || at.ScrubbedTime == nil || at.StoredBytes == nil || *at.StoredBytes == 0 {
+		t.Errorf("an observer is told %+v", at)
+	}
+
+	if n := r.count("Sweep") + r.count("EndSweep") + r.count("Prune"); n != 0 {
+		t.Errorf("an observer has removed something %d times", n)
+	}
+}
+
+// Nothing is ever done twice at a time in a repository, however long it takes and however many turns begin meanwhile: so a sweep
+// never meets another, nor anything else that removes.
+func TestOneTurnAtATime(t *testing.T) {
+	w := newWorld(t, "pool")
+	r := w.repos["pool"]
+	r.save(t, "0", "state")
+
+	free := make(chan struct{})
+	r.hold = func(ctx context.Context, call string) error {
+		if call != "Sweep" {
+			return nil
+		}
+
+		select {
+		case <-free:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+
+	var wg sync.WaitGroup
+
+	w.begin(t.Context(), &wg)
+	eventually(t, func() string {
+		if r.count("Sweep") == 0 {
+			return "no sweep has begun"
+		}
+
+		return ""
+	})
+
+	for range 100 {
+		w.pass(24 * time.Hour) // Everything is due again.
+		w.begin(t.Context(), &wg)
+	}
+
+	close(free)
+	wg.Wait()
+
+	if r.most != 1 || r.count("Sweep") != 1 || r.count("Slots") != 1 {
+		t.Errorf("%d calls at a time; while one sweep went on there were %d, and %d looks", r.most, r.count("Sweep"), r.count("Slots"))
+	}
+
+	// Once it is over the next turn begins.
+	w.begin(t.Context(), &wg)
+	wg.Wait()
+
+	if r.count("Slots") != 2 {
+		t.Error("no turn has begun after the long one")
+	}
+}
+
+// Stores that hang hold nobody else up: neither many of them in a look, nor one in its work.
+func TestHangingStores(t *testing.T) {
+	names := []string{"good", "works"}
+	for i := range lookers - 2 {
+		names = append(names, fmt.Sprint("hangs-", i))
+	}
+
+	w := newWorld(t, names...)
+
+	for name, r := range w.repos {
+		r.save(t, "0", "state")
+
+		at := map[string]string{"good": "", "works": "Verify"}[name]
+		if strings.HasPrefix(name, "hangs") {
+			at = "Slots"
+		}
+
+		r.hold = func(ctx context.Context, call string) error {
+			if call == at {
+				<-ctx.Done()
+
+				return ctx.Err()
+			}
+
+			return nil
+		}
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+
+	go func() { done <- w.Start(ctx) }()
+
+	eventually(t, func() string {
+		if n := w.repos["good"].count("Slots"); n < 5 {
+			return fmt.Sprintf("the good repository had %d turns", n)
+		}
+
+		return ""
+	})
+	cancel()
+
+	if err := <-done; err != nil {
+		t.Errorf("the keeper ended with %v", err)
+	}
+
+	if n := w.repos["good"].count("Verify"); n != 1 {
+		t.Errorf("the good repository's checkpoint was read back %d times", n)
+	}
+}
+
+// A store that cannot be reached is left alone for longer each time, and looked after at once when it is back.
+func TestUnreached(t *testing.T) {
+	w := newWorld(t, "pool")
+	r := w.repos["pool"]
+	r.hold = func(context.Context, string) error { return errUnreached }
+
+	var wg sync.WaitGroup
+
+	for range 3600 {
+		w.pass(time.Second)
+		w.begin(t.Context(), &wg)
+		wg.Wait()
+	}
+
+	// It doubles up to ten minutes, and a second passes at a time.
+	if n := r.count("Slots"); n < 10 || n > 30 {
+		t.Errorf("a store that was down for an hour was asked %d times", n)
+	}
+
+	r.hold = func(context.Context, string) error { return nil }
+
+	w.pass(maxRest)
+
+	for range 3 {
+		w.pass(time.Second)
+		w.begin(t.Context(), &wg)
+		wg.Wait()
+	}
+
+	if at := w.at(t, "pool"); at.Slots == nil || r.count("Sweep") != 1 {
+		t.Errorf("the store is back, and the status says %+v", at)
+	}
+}
+
+// What is not to be looked after is not, and what went without asking is forgotten.
+func TestLeftAlone(t *testing.T) {
+	w := newWorld(t, "paused", "unready", "gone")
+
+	paused := w.get(t, "paused")
+	paused.Annotations = map[string]string{"crossplane.io/paused": "true"}
+
+	unready := w.get(t, "unready")
+	unready.SetConditions(xpv2.Unavailable())
+
+	for _, mg := range []*v1alpha1.Checkpoint{paused, unready} {
+		if err := w.kube.Update(t.Context(), mg); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	var wg sync.WaitGroup
+
+	turn := func() {
+		w.pass(time.Minute)
+		w.begin(t.Context(), &wg)
+		wg.Wait()
+	}
+	turn()
+
+	for name, want := range map[string]int{"paused": 0, "unready": 0, "gone": 1} {
+		if n := w.repos[name].count("Slots"); n != want {
+			t.Errorf("%s was looked at %d times, want %d", name, n, want)
+		}
+	}
+
+	if err := w.kube.Delete(t.Context(), w.get(t, "gone")); err != nil {
+		t.Fatal(err)
+	}
+
+	turn()
+
+	if len(w.reports) != 0 || len(w.metrics.pools) != 0 {
+		t.Errorf("a Checkpoint is gone, and is remembered: %v, %v", w.reports, w.metrics.pools)
+	}
+}
+
+// Who must know of something at once is woken for it, and for nothing else.
+func TestWakes(t *testing.T) {
+	w := newWorld(t, "pool")
+	r := w.repos["pool"]
+	woken := func() int {
+		n := len(w.wake)
+		for range n {
+			<-w.wake
+		}
+
+		return n
+	}
+
+	_, chunk := r.save(t, "0", "state")
+	w.turns(t, "pool", 5, time.Minute)
+
+	if n := woken(); n != 1 {
+		t.Errorf("the first look woke %d times, want once", n)
+	}
+
+	r.save(t, "0", "next")
+	w.turns(t, "pool", 5, time.Minute)
+
+	if n := woken(); n != 0 {
+		t.Errorf("a new checkpoint woke %d times", n)
+	}
+
+	r.spoil(t, chunk)
+	w.turns(t, "pool", 20, 24*time.Hour)
+
+	if n := woken(); n != 1 {
+		t.Errorf("a corrupt chunk woke %d times, want once", n)
+	}
+}
+
+// The metrics tell of a pool what its status tells, and how old its newest checkpoint is now.
+func TestMetrics(t *testing.T) {
+	w := newWorld(t, "pool")
+	r := w.repos["pool"]
+	_, chunk := r.save(t, "0", "state")
+	r.save(t, "1", "other")
+	r.spoil(t, chunk)
+	w.turns(t, "pool", 1, time.Minute)
+
+	at := w.at(t, "pool")
+	w.metrics.now = func() time.Time { return at.NewestTime.Add(90 * time.Second) }
+
+	want := map[string]float64{
+		`verifications_total{OK}`: 1, `verifications_total{Corrupt}`: 1, `verified_bytes_total`: 5,
+		`newest_age_seconds{pool ns}`: 90, `state_bytes{pool ns}`: 10, `stored_bytes{pool ns}`: float64(*at.StoredBytes),
+		`corrupt_objects{pool ns}`: 1, `unverified_slots{pool ns}`: 1, `sweep_duration_seconds`: 1, `scrub_duration_seconds`: 1,
+		`pruned_total`: 0, `swept_chunks_total`: 0, `freed_bytes_total`: 0, `failed_turns_total`: 0,
+	}
+
+	got := gathered(t, w.metrics)
+	delete(got, "scrubbed_bytes_total") // As much as the portion was.
+
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want, +got:\n%s", diff)
+	}
+}
+
+// What was found in a repository is not told of another that is made in its place.
+func TestAnotherRepository(t *testing.T) {
+	w := newWorld(t, "pool")
+	_, chunk := w.repos["pool"].save(t, "0", "state")
+	w.repos["pool"].spoil(t, chunk)
+	w.turns(t, "pool", 10, time.Minute)
+
+	if at := w.at(t, "pool"); *at.Corrupt != 1 {
+		t.Fatalf("the status says %d", *at.Corrupt)
+	}
+
+	w.repos["pool"] = newWatched(t)
+	w.turns(t, "pool", 1, time.Minute)
+
+	want := v1alpha1.CheckpointObservation{Corrupt: ptr(int32(0)), Slots: ptr(int32(0)), Checkpoints: ptr(int64(0)), StateBytes: ptr(int64(0)), Verified: ptr(int32(0)),
+		Bound: ptr(int32(0)), Hibernated: ptr(int32(0)), StoredBytes: ptr(int64(0)), RPOMet: ptr(true), SweptTime: &metav1.Time{Time: w.now()}}
+	if diff := cmp.Diff(want, w.at(t, "pool"), cmpopts.EquateApproxTime(time.Second)); diff != "" {
+		t.Errorf("-want, +got:\n%s", diff)
+	}
+}

@@ -28,6 +28,7 @@ func TestNoDeps(t *testing.T) {
 		"github.com/southwest-ai/agent-operator/internal/checkpoint/tree",
 		"github.com/southwest-ai/agent-operator/internal/checkpoint/store",
 		"github.com/southwest-ai/agent-operator/internal/checkpoint/store/gcs",
+		"github.com/southwest-ai/agent-operator/internal/pages",
 	}
 
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()

@@ -113,7 +113,11 @@ func compose(c Config, log *slog.Logger) (*monitor, error) {
 	}
 
 	m.worker.Sense(m.senses)
-	m.loops = append(m.loops, func(ctx context.Context) { watch(ctx, c.PodinfoDir, m.worker, log) })
+
+	o := &obeyer{dir: c.PodinfoDir, worker: m.worker, log: log}
+	o.look()
+
+	m.loops = append(m.loops, o.watch)
 
 	return m, nil
 }

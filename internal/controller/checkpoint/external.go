@@ -265,6 +265,10 @@ func (e *external) Create(ctx context.Context, mg *v1alpha1.Checkpoint) (managed
 			return errors.Wrap(err, string(v1alpha1.ReasonUntrustworthy))
 		}
 
+		if err := vacant(ctx, b); err != nil {
+			return err
+		}
+
 		key, err := e.ensureKey(ctx, mg)
 		if err != nil {
 			return err

@@ -73,6 +73,8 @@ type Keeper struct {
 
 	mu      sync.Mutex
 	reports map[types.NamespacedName]*report
+	// busy are those that are in a turn, of this Checkpoint or of one of its name that was there before.
+	busy map[types.NamespacedName]bool
 }
 
 func newKeeper(repos *Repositories, cache client.Reader, record event.Recorder, log logging.Logger, o Options) *Keeper {
@@ -90,7 +92,7 @@ func newKeeper(repos *Repositories, cache client.Reader, record event.Recorder, 
 		metrics: o.Metrics, turn: o.Turn,
 		wake:    make(chan cevent.GenericEvent, awake),
 		looking: make(chan struct{}, lookers), working: make(chan struct{}, keepers),
-		reports: map[types.NamespacedName]*report{},
+		reports: map[types.NamespacedName]*report{}, busy: map[types.NamespacedName]bool{},
 	}
 	if k.turn <= 0 {
 		k.turn = DefaultTurn
@@ -134,20 +136,21 @@ func (k *Keeper) begin(ctx context.Context, wg *sync.WaitGroup) {
 
 	for i := range l.Items {
 		mg := &l.Items[i]
-		there[client.ObjectKeyFromObject(mg)] = true
+		name := client.ObjectKeyFromObject(mg)
+		there[name] = true
 
 		if meta.WasDeleted(mg) || meta.IsPaused(mg) || mg.GetCondition(xpv2.TypeReady).Status != corev1.ConditionTrue {
 			continue
 		}
 
 		r := k.report(mg)
-		if !k.take(r) {
+		if !k.take(name, r) {
 			continue
 		}
 
 		wg.Go(func() {
 			err := k.keep(ctx, mg, r)
-			k.release(r, err)
+			k.release(name, r, err)
 
 			if err != nil && ctx.Err() == nil {
 				k.metrics.failed.Inc()
@@ -160,25 +163,25 @@ func (k *Keeper) begin(ctx context.Context, wg *sync.WaitGroup) {
 }
 
 // take says whether a turn of a repository may begin. It is the only one then, until it is released.
-func (k *Keeper) take(r *report) bool {
+func (k *Keeper) take(name types.NamespacedName, r *report) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
-	if r.busy || k.now().Before(r.restsUntil) {
+	if k.busy[name] || k.now().Before(r.restsUntil) {
 		return false
 	}
 
-	r.busy = true
+	k.busy[name] = true
 
 	return true
 }
 
 // release ends a turn. A repository that cannot be looked after is left alone for longer each time.
-func (k *Keeper) release(r *report, err error) {
+func (k *Keeper) release(name types.NamespacedName, r *report, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
-	r.busy = false
+	delete(k.busy, name)
 
 	if err == nil {
 		r.failures, r.restsUntil = 0, time.Time{}
@@ -307,7 +310,7 @@ func (k *Keeper) work(ctx context.Context, mg *v1alpha1.Checkpoint, repo reposit
 	}
 
 	if writes {
-		if err := k.prune(ctx, mg, repo, sums); err != nil {
+		if err := k.prune(ctx, mg, repo, r, sums); err != nil {
 			return err
 		}
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
@@ -108,6 +109,35 @@ func TestVerifyFindsCorruptOnes(t *testing.T) {
 
 	if at := w.at(t, "pool"); *at.Corrupt != 0 {
 		t.Errorf("the corrupt checkpoint is gone, and the status says %d", *at.Corrupt)
+	}
+}
+
+// While a slot's newest checkpoint is corrupt no older one is removed, whatever the rules say: it is what its next worker restores.
+func TestPruneSparesWhatIsLeft(t *testing.T) {
+	w := newWorld(t, "pool")
+	r := w.repos["pool"]
+
+	mg := w.get(t, "pool")
+	mg.Spec.ForProvider.Retain = &v1alpha1.Retain{Last: ptr(int32(1))}
+
+	if err := w.kube.Update(t.Context(), mg); err != nil {
+		t.Fatal(err)
+	}
+
+	r.save(t, "0", "good")
+	_, chunk := r.save(t, "0", "bad")
+	r.spoil(t, chunk)
+	w.turns(t, "pool", 5, time.Minute)
+
+	if at := w.at(t, "pool"); *at.Checkpoints != 2 {
+		t.Errorf("%d checkpoints are left, want the corrupt one and the one that is whole", *at.Checkpoints)
+	}
+
+	r.save(t, "0", "good again")
+	w.turns(t, "pool", 2, time.Minute)
+
+	if at := w.at(t, "pool"); *at.Checkpoints != 1 || *at.Verified != 1 {
+		t.Errorf("%d checkpoints are left, of which %d are whole, want the newest", *at.Checkpoints, *at.Verified)
 	}
 }
 
@@ -338,6 +368,34 @@ func TestLeftAlone(t *testing.T) {
 
 	if len(w.reports) != 0 || len(w.metrics.pools) != 0 {
 		t.Errorf("a Checkpoint is gone, and is remembered: %v, %v", w.reports, w.metrics.pools)
+	}
+}
+
+// A repository with a quota is measured when the quota is set, and each hour from then on.
+func TestMeasured(t *testing.T) {
+	w := newWorld(t, "pool")
+	r := w.repos["pool"]
+	w.turns(t, "pool", 10, time.Minute)
+
+	mg := w.get(t, "pool")
+	mg.Spec.ForProvider.Quota = ptr(resource.MustParse("10"))
+
+	if err := w.kube.Update(t.Context(), mg); err != nil {
+		t.Fatal(err)
+	}
+
+	r.save(t, "0", "more than ten bytes")
+	w.turns(t, "pool", 1, time.Second)
+
+	if at := w.at(t, "pool"); !overQuota(at.StoredBytes, mg.Spec.ForProvider.Quota) {
+		t.Errorf("the quota is exceeded, and what was measured is %d", *at.StoredBytes)
+	}
+
+	w.turns(t, "pool", 180, time.Minute)
+
+	// One at the beginning, one for the quota, three for three hours.
+	if n := r.count("Sweep"); n != 5 {
+		t.Errorf("it was measured %d times in three hours", n)
 	}
 }
 

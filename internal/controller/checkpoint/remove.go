@@ -9,6 +9,23 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
 )
 
+// vacant returns an error where there are checkpoints without their pool.json. A new one would not open them, and those who look for
+// what was lost would find that it was written over.
+func vacant(ctx context.Context, b *blob.Bucket) error {
+	for _, prefix := range []string{"slots/", "chunks/"} {
+		page, _, err := b.ListPage(ctx, blob.FirstPageToken, 1, &blob.ListOptions{Prefix: prefix})
+		if err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+			return errors.Wrap(err, "cannot look for checkpoints")
+		}
+
+		if len(page) > 0 {
+			return errors.New("there are checkpoints and no pool.json, without which nobody can read them: bring it back from a backup, or remove what is left")
+		}
+	}
+
+	return nil
+}
+
 // removeAll deletes all objects of a bucket, pool.json last: as long as it is there, it is known what the rest is.
 func removeAll(ctx context.Context, b *blob.Bucket) error {
 	const pool = "pool.json"

@@ -45,7 +45,8 @@ type check struct {
 // A report is what the keeper has found out about one repository. What the turns alone use is theirs, of which there is one at a
 // time; the rest is guarded by the keeper.
 type report struct {
-	busy       bool
+	// uid is the Checkpoint's. Another one of its name has a report of its own.
+	uid        types.UID
 	restsUntil time.Time
 	failures   int
 
@@ -65,7 +66,9 @@ type report struct {
 	begun bool
 	// swept is the last sweep that came to its end, sweepFailed the last that did not.
 	swept, sweepFailed time.Time
-	round              round
+	// quota is the one that it was measured for last.
+	quota string
+	round round
 	// found are the damaged objects of this round.
 	found map[string]bool
 }
@@ -109,11 +112,15 @@ func (k *Keeper) report(mg *v1alpha1.Checkpoint) *report {
 	defer k.mu.Unlock()
 
 	name := client.ObjectKeyFromObject(mg)
-	if k.reports[name] == nil {
-		k.reports[name] = newReport(mg.Status.AtProvider)
+
+	r := k.reports[name]
+	if r == nil || r.uid != mg.GetUID() {
+		r = newReport(mg.Status.AtProvider)
+		r.uid = mg.GetUID()
+		k.reports[name] = r
 	}
 
-	return k.reports[name]
+	return r
 }
 
 // same forgets all that was found in another repository than this one.
@@ -123,7 +130,7 @@ func (k *Keeper) same(r *report, id string) {
 
 	if r.id != "" && r.id != id {
 		n := newReport(v1alpha1.CheckpointObservation{})
-		n.busy = r.busy
+		n.uid = r.uid
 		*r = *n
 	}
 
@@ -143,8 +150,8 @@ func (k *Keeper) forgetAllBut(there map[types.NamespacedName]bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
-	for name, r := range k.reports {
-		if !there[name] && !r.busy {
+	for name := range k.reports {
+		if !there[name] {
 			delete(k.reports, name)
 			k.metrics.forget(name)
 		}
@@ -240,7 +247,10 @@ func (k *Keeper) publish(mg *v1alpha1.Checkpoint, r *report, sums []cp.Summary) 
 	now := told{known: true, corrupt: corrupt, over: overQuota(r.at.StoredBytes, mg.Spec.ForProvider.Quota), problems: fmt.Sprint(r.at.Problems)}
 	news := now != r.told
 	r.told = now
-	k.metrics.pool(client.ObjectKeyFromObject(mg), r.at)
+
+	if name := client.ObjectKeyFromObject(mg); k.reports[name] == r { // It may have been deleted meanwhile.
+		k.metrics.pool(name, r.at)
+	}
 	k.mu.Unlock()
 
 	if !news {

@@ -26,13 +26,15 @@ const (
 // The retention of a Checkpoint that says nothing of it.
 var defaultRetain = cp.Retain{Last: 3, Hourly: 24, Daily: 7}
 
-// prune removes the checkpoints that no rule keeps.
-func (k *Keeper) prune(ctx context.Context, mg *v1alpha1.Checkpoint, repo repository, sums []cp.Summary) error {
+// prune removes the checkpoints that no rule keeps, but of a slot whose newest one was not read back whole: an older one may be
+// all that is left of its state.
+func (k *Keeper) prune(ctx context.Context, mg *v1alpha1.Checkpoint, repo repository, r *report, sums []cp.Summary) error {
 	rules := retainOf(mg.Spec.ForProvider.Retain)
 
 	for _, s := range sums {
+		c := r.checked[s.Slot]
 		// Fewer are removed by no rule.
-		if s.Checkpoints <= rules.Last {
+		if s.Checkpoints <= rules.Last || s.Newest == nil || !c.ok || c.at != s.Newest.Position {
 			continue
 		}
 
@@ -79,7 +81,11 @@ func sweepDue(now, swept, failed time.Time, quota bool) bool {
 
 // sweep removes what no checkpoint needs, and measures what is left.
 func (k *Keeper) sweep(ctx context.Context, mg *v1alpha1.Checkpoint, repo repository, r *report, sums []cp.Summary) error {
-	if !sweepDue(k.now(), r.swept, r.sweepFailed, mg.Spec.ForProvider.Quota != nil) {
+	quota := mg.Spec.ForProvider.Quota
+
+	// Who has just set a quota wants to know how it stands.
+	asked := quota != nil && quota.String() != r.quota
+	if !asked && !sweepDue(k.now(), r.swept, r.sweepFailed, quota != nil) {
 		return nil
 	}
 
@@ -105,6 +111,10 @@ func (k *Keeper) sweep(ctx context.Context, mg *v1alpha1.Checkpoint, repo reposi
 	defer k.mu.Unlock()
 
 	r.at.StoredBytes = &done.Stored
+
+	if quota != nil {
+		r.quota = quota.String()
+	}
 
 	switch {
 	case unknown:

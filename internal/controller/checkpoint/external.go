@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"slices"
 
-	"filippo.io/age"
 	"github.com/restic/chunker"
 	"gocloud.dev/blob"
 	corev1 "k8s.io/api/core/v1"
@@ -204,49 +202,6 @@ func (e *external) withBucket(ctx context.Context, do func(*blob.Bucket) error) 
 	return do(b)
 }
 
-// wrapped says whether the data key is wrapped for whom it should be.
-func (e *external) wrapped() bool {
-	is := make([]string, 0, len(e.keys))
-	for _, k := range e.keys {
-		is = append(is, k.Recipient)
-	}
-
-	want := make([]string, 0, len(e.access.recipients))
-	for _, r := range e.access.recipients {
-		want = append(want, r.Age)
-	}
-
-	slices.Sort(is)
-	slices.Sort(want)
-
-	return slices.Equal(is, slices.Compact(want))
-}
-
-// wrap wraps the data key for the recipients.
-func (e *external) wrap(key cp.DataKey) ([]cp.WrappedKey, error) {
-	var out []cp.WrappedKey
-
-	for _, r := range e.access.recipients {
-		to, err := age.ParseX25519Recipient(r.Age)
-		if err != nil {
-			return nil, storeconfig.Invalidf("checkpointStore.recipients: %q is no age recipient: %w", r.Age, err)
-		}
-
-		if slices.ContainsFunc(out, func(w cp.WrappedKey) bool { return w.Recipient == r.Age }) {
-			continue
-		}
-
-		w, err := cp.WrapForAge(key, r.Age, to)
-		if err != nil {
-			return nil, err
-		}
-
-		out = append(out, w)
-	}
-
-	return out, nil
-}
-
 // details are what the workers' monitors get. One without a value is removed.
 func (e *external) details() managed.ConnectionDetails {
 	return managed.ConnectionDetails{
@@ -298,27 +253,6 @@ func (e *external) Create(ctx context.Context, mg *v1alpha1.Checkpoint) (managed
 	e.record.Event(mg, event.Normal(eventMade, "Made a repository for pool "+mg.Spec.ForProvider.Pool))
 
 	return managed.ExternalCreation{ConnectionDetails: e.details()}, nil
-}
-
-// ensureKey returns the data key that is kept, or makes one. Nothing owns its Secret: it goes only with the data.
-func (e *external) ensureKey(ctx context.Context, mg *v1alpha1.Checkpoint) (cp.DataKey, error) {
-	if e.key != nil {
-		return *e.key, nil
-	}
-
-	key, name := cp.NewDataKey(), keyName(mg)
-	s := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name, Labels: map[string]string{v1alpha1.LabelCheckpoint: mg.GetName()}},
-		Data:       map[string][]byte{keyField: []byte(hex.EncodeToString(key[:]))},
-	}
-
-	if err := e.kube.Create(ctx, s); err != nil {
-		return key, errors.Wrap(err, "cannot keep the data key") // One that is there by now is read the next time.
-	}
-
-	e.key = &key
-
-	return key, nil
 }
 
 // Update wraps the data key for other recipients.
@@ -383,6 +317,10 @@ func (e *external) inUse(ctx context.Context, mg *v1alpha1.Checkpoint) error {
 
 // remove deletes all objects of the repository, pool.json last, and then the data key. It goes on where it ended.
 func (e *external) remove(ctx context.Context, mg *v1alpha1.Checkpoint) error {
+	if err := e.keeper.halt(ctx, client.ObjectKeyFromObject(mg)); err != nil {
+		return err
+	}
+
 	err := e.withBucket(ctx, func(b *blob.Bucket) error { return removeAll(ctx, b) })
 	if err != nil {
 		return errors.Wrap(err, "cannot delete the checkpoints")

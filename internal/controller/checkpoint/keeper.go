@@ -73,8 +73,14 @@ type Keeper struct {
 
 	mu      sync.Mutex
 	reports map[types.NamespacedName]*report
-	// busy are those that are in a turn, of this Checkpoint or of one of its name that was there before.
-	busy map[types.NamespacedName]bool
+	// busy are the turns that go on, of a Checkpoint or of one of its name that was there before.
+	busy map[types.NamespacedName]going
+}
+
+// A going turn can be ended, and waited for.
+type going struct {
+	end  context.CancelFunc
+	over chan struct{}
 }
 
 func newKeeper(repos *Repositories, cache client.Reader, record event.Recorder, log logging.Logger, o Options) *Keeper {
@@ -92,7 +98,7 @@ func newKeeper(repos *Repositories, cache client.Reader, record event.Recorder, 
 		metrics: o.Metrics, turn: o.Turn,
 		wake:    make(chan cevent.GenericEvent, awake),
 		looking: make(chan struct{}, lookers), working: make(chan struct{}, keepers),
-		reports: map[types.NamespacedName]*report{}, busy: map[types.NamespacedName]bool{},
+		reports: map[types.NamespacedName]*report{}, busy: map[types.NamespacedName]going{},
 	}
 	if k.turn <= 0 {
 		k.turn = DefaultTurn
@@ -144,15 +150,18 @@ func (k *Keeper) begin(ctx context.Context, wg *sync.WaitGroup) {
 		}
 
 		r := k.report(mg)
-		if !k.take(name, r) {
+
+		ctx, ok := k.take(ctx, name, r)
+		if !ok {
 			continue
 		}
 
 		wg.Go(func() {
 			err := k.keep(ctx, mg, r)
+			wanted := ctx.Err() != nil
 			k.release(name, r, err)
 
-			if err != nil && ctx.Err() == nil {
+			if err != nil && !wanted {
 				k.metrics.failed.Inc()
 				k.log.Info("Cannot look after the repository of a Checkpoint", "namespace", mg.GetNamespace(), "name", mg.GetName(), "error", err)
 			}
@@ -162,18 +171,19 @@ func (k *Keeper) begin(ctx context.Context, wg *sync.WaitGroup) {
 	k.forgetAllBut(there)
 }
 
-// take says whether a turn of a repository may begin. It is the only one then, until it is released.
-func (k *Keeper) take(name types.NamespacedName, r *report) bool {
+// take says whether a turn of a repository may begin, and under which context. It is the only one then, until it is released.
+func (k *Keeper) take(ctx context.Context, name types.NamespacedName, r *report) (context.Context, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
-	if k.busy[name] || k.now().Before(r.restsUntil) {
-		return false
+	if _, busy := k.busy[name]; busy || k.now().Before(r.restsUntil) {
+		return nil, false
 	}
 
-	k.busy[name] = true
+	ctx, end := context.WithCancel(ctx)
+	k.busy[name] = going{end: end, over: make(chan struct{})}
 
-	return true
+	return ctx, true
 }
 
 // release ends a turn. A repository that cannot be looked after is left alone for longer each time.
@@ -181,7 +191,10 @@ func (k *Keeper) release(name types.NamespacedName, r *report, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
+	turn := k.busy[name]
 	delete(k.busy, name)
+	turn.end()
+	close(turn.over)
 
 	if err == nil {
 		r.failures, r.restsUntil = 0, time.Time{}
@@ -191,6 +204,27 @@ func (k *Keeper) release(name types.NamespacedName, r *report, err error) {
 
 	r.restsUntil = k.now().Add(rest(r.failures, k.turn))
 	r.failures++
+}
+
+// halt ends the turn of a repository that is about to be removed, so that nothing is written behind the removal. No other begins, as
+// its Checkpoint is being deleted.
+func (k *Keeper) halt(ctx context.Context, name types.NamespacedName) error {
+	k.mu.Lock()
+	turn, busy := k.busy[name]
+	k.mu.Unlock()
+
+	if !busy {
+		return nil
+	}
+
+	turn.end()
+
+	select {
+	case <-turn.over:
+		return nil
+	case <-ctx.Done():
+		return errors.Wrap(ctx.Err(), "cannot wait until nothing is written any more")
+	}
 }
 
 // rest returns how long a repository is left alone after so many failures before the last one.

@@ -1,0 +1,209 @@
+package worker
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// A Policy says how many workers a pool should have, and how careful removals are.
+type Policy struct {
+	// Want is the number of workers that the pool should have.
+	Want int
+	// AtOnce is how many workers are drained at a time, at least 1.
+	AtOnce int
+	// DrainTimeout is how long a worker may take to drain and save.
+	DrainTimeout time.Duration
+	// Force removes a worker that took longer, with the state that it last committed. Otherwise it serves again, and is left
+	// alone for Rest.
+	Force bool
+	Rest  time.Duration
+}
+
+// An Act is a kind of step.
+type Act string
+
+// The steps, in the order in which a worker goes through them.
+const (
+	// Drain tells a worker to take no new tasks, to finish those it has, and to save.
+	Drain Act = "Drain"
+	// Withdraw lets a worker serve again.
+	Withdraw Act = "Withdraw"
+	// Detach reads the worker's last checkpoint back, and takes the worker out of its ReplicaSet, which so has no say in who
+	// goes.
+	Detach Act = "Detach"
+	// Cap lets no more workers than Size have a slot.
+	Cap Act = "Cap"
+	// Resize has the Deployment ask for Size workers.
+	Resize Act = "Resize"
+	// Delete deletes the pod of a worker that was detached and is missed by nobody.
+	Delete Act = "Delete"
+)
+
+// A Step is one change of the cluster. It is made only if what it changes is still what was looked at.
+type Step struct {
+	Act    Act
+	Worker Worker
+	// ID and Until of a Drain.
+	ID    string
+	Until time.Time
+	// Refused marks a Withdraw of a worker that did not drain in time, and Forced a Detach of one.
+	Refused, Forced bool
+	// Size of a Cap or Resize.
+	Size int
+	// Why, in a sentence with the figures in it.
+	Why string
+}
+
+// Plan returns the steps that bring a pool nearer to what is wanted, in the order in which they must be made: when one fails, none
+// of those behind it may be. What was done before is found in the view alone, so a Plan after a crash goes on where the last one
+// stopped.
+//
+// The size that the Deployment asks for is never less than the number of workers that have a slot and have not been detached. So
+// its ReplicaSet, when it is asked for less, finds more pods than it wants only among those that wait for a slot, and these go
+// first. For this the cap comes before the size, and the size shrinks only when the ReplicaSet has as many pods as it was asked for:
+// so it has heard of every pod that was detached or is gone, for it has made another. Its cache must not lag by longer than a worker
+// takes to start.
+func Plan(now time.Time, p Policy, v View) []Step {
+	kept := v.kept()
+	draining, serving := split(kept)
+	surplus := max(len(kept)-p.Want, 0)
+
+	steps := withdrawals(&draining, surplus)
+	steps = append(steps, ended(now, p, draining)...)
+
+	if !v.RollingOut {
+		n := min(surplus, max(p.AtOnce, 1)) - len(draining)
+		steps = append(steps, drains(now, p, serving, n, surplus)...)
+	}
+
+	resized, final := resizes(p, v, len(kept))
+	steps = append(steps, resized...)
+
+	if final {
+		steps = append(steps, deletions(v)...)
+	}
+
+	return steps
+}
+
+// split returns the workers that were told to drain, the most likely to be done first, and those that were not, the best victim
+// first.
+func split(kept []Worker) (draining, serving []Worker) {
+	for _, w := range kept {
+		if w.Drain != "" {
+			draining = append(draining, w)
+		} else {
+			serving = append(serving, w)
+		}
+	}
+
+	slices.SortFunc(draining, func(a, b Worker) int { return cmp.Or(first(a.drained(), b.drained()), Compare(a, b)) })
+	slices.SortFunc(serving, Compare)
+
+	return draining, serving
+}
+
+// withdrawals lets those serve again that are not needed to go any longer, the busiest first.
+func withdrawals(draining *[]Worker, surplus int) []Step {
+	var out []Step
+
+	for d := *draining; len(d) > surplus; *draining = d {
+		w := d[len(d)-1]
+		d = d[:len(d)-1]
+		out = append(out, Step{Act: Withdraw, Worker: w, Why: fmt.Sprintf("worker %s serves again: the pool needs it", w.Name)})
+	}
+
+	return out
+}
+
+// ended returns what becomes of drains that are over, one way or the other.
+func ended(now time.Time, p Policy, draining []Worker) []Step {
+	var out []Step
+
+	for _, w := range draining {
+		switch {
+		case w.drained():
+			out = append(out, Step{Act: Detach, Worker: w, Why: fmt.Sprintf("worker %s is idle, and the state of slot %d is saved", w.Name, w.Slot)})
+		case now.Before(w.Until):
+		case p.Force:
+			out = append(out, Step{Act: Detach, Worker: w, Forced: true, Why: fmt.Sprintf("worker %s did not drain until %s and is removed with the state it last saved", w.Name, stamp(w.Until))})
+		default:
+			out = append(out, Step{Act: Withdraw, Worker: w, Refused: true, Why: fmt.Sprintf("worker %s did not drain until %s and serves again", w.Name, stamp(w.Until))})
+		}
+	}
+
+	return out
+}
+
+// drains tells n more workers to drain. One that refused lately is left alone.
+func drains(now time.Time, p Policy, serving []Worker, n, surplus int) []Step {
+	var out []Step
+
+	for _, w := range serving {
+		if len(out) >= n {
+			break
+		}
+
+		if !w.Refused.IsZero() && now.Before(w.Refused.Add(p.Rest)) {
+			continue
+		}
+
+		out = append(out, Step{
+			Act: Drain, Worker: w, ID: fmt.Sprintf("%s-%d", w.Name, now.UnixNano()), Until: now.Add(p.DrainTimeout),
+			Why: fmt.Sprintf("worker %s drains: %d of the pool's workers are to go, and it has least to do (%s)", w.Name, surplus, w.burden()),
+		})
+	}
+
+	return out
+}
+
+// resizes brings cap and size to what is wanted, but not below the workers that are kept. Final says that the size is there
+// already or will be when the steps are made: then who was detached is missed by nobody.
+func resizes(p Policy, v View, kept int) (out []Step, final bool) {
+	size := max(p.Want, kept)
+
+	capped := func() {
+		if v.Cap >= 0 && v.Cap != size || v.Cap < 0 && size < v.Replicas {
+			out = append(out, Step{Act: Cap, Size: size, Why: fmt.Sprintf("at most %d workers have a slot", size)})
+		}
+	}
+
+	switch {
+	case size > v.Replicas:
+		out = append(out, Step{Act: Resize, Size: size, Why: fmt.Sprintf("from %d replicas to %d", v.Replicas, size)})
+		capped()
+	case size == v.Replicas:
+		capped()
+	case v.RollingOut || !v.heard():
+		return nil, false
+	default:
+		capped()
+		out = append(out, Step{Act: Resize, Size: size, Why: fmt.Sprintf("from %d replicas to %d: %d workers have a slot and %d are wanted", v.Replicas, size, kept, p.Want)})
+	}
+
+	return out, true
+}
+
+// heard says whether the ReplicaSet has heard of all pods that are not in its pool any longer.
+func (v View) heard() bool {
+	owned := slices.ContainsFunc(v.Workers, func(w Worker) bool { return w.Detached && w.Owned })
+
+	return !owned && (v.Pods >= v.Replicas || v.Refused)
+}
+
+// deletions deletes who was detached.
+func deletions(v View) []Step {
+	var out []Step
+
+	for _, w := range v.detached() {
+		if !w.Owned && !w.Terminating {
+			out = append(out, Step{Act: Delete, Worker: w, Why: fmt.Sprintf("worker %s has handed slot %d over", w.Name, w.Slot)})
+		}
+	}
+
+	return out
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,0 +1,120 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrConflict is what a Cluster returns when what is to be changed is not what was looked at any longer.
+var ErrConflict = errors.New("it has changed meanwhile")
+
+// A Cluster is where pools are. Each change is made only to what was looked at, or is an ErrConflict.
+type Cluster interface {
+	// View looks at the pool.
+	View(ctx context.Context) (View, error)
+	// Drain tells a worker to drain, Withdraw takes that back. Refused is when the worker did not drain in time, or zero.
+	Drain(ctx context.Context, w Worker, id string, until time.Time) error
+	Withdraw(ctx context.Context, w Worker, refused time.Time) error
+	// Verify reads the checkpoint back that a worker made for its drain, all of it, and returns its name. With any it is the newest
+	// checkpoint of the slot, whatever it was made for.
+	Verify(ctx context.Context, w Worker, anyDrain bool) (string, error)
+	// Detach takes a worker out of its ReplicaSet's selector and notes the checkpoint by which its state is safe.
+	Detach(ctx context.Context, w Worker, checkpoint string) error
+	// Cap has the ledger give no slot to more than n workers.
+	Cap(ctx context.Context, v View, n int) error
+	// Resize has the Deployment ask for n workers.
+	Resize(ctx context.Context, v View, n int) error
+	// Delete deletes a worker's pod; one that is gone is no error.
+	Delete(ctx context.Context, w Worker) error
+}
+
+// Advance looks at the pool once and makes the steps that its plan has, and returns those that were made. An ErrConflict says that
+// the pool has to be looked at again, soon. What concerns one worker does not hold the others up.
+func Advance(ctx context.Context, c Cluster, now func() time.Time, p Policy) ([]Step, error) {
+	v, err := c.View(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("cannot look at the pool: %w", err)
+	}
+
+	var (
+		done []Step
+		errs []error
+		// stuck says that the size is not what it must be for the steps that come after.
+		stuck bool
+	)
+
+	for _, s := range Plan(now(), p, v) {
+		if stuck && s.sized() {
+			continue
+		}
+
+		if s, err = s.do(ctx, c, now, v); err != nil {
+			errs = append(errs, err)
+			stuck = stuck || s.sized()
+
+			continue
+		}
+
+		done = append(done, s)
+	}
+
+	return done, errors.Join(errs...)
+}
+
+// sized says whether a step is one of those of which each needs the one before it.
+func (s Step) sized() bool { return s.Act == Cap || s.Act == Resize || s.Act == Delete }
+
+// do makes a step and returns the one that was made.
+func (s Step) do(ctx context.Context, c Cluster, now func() time.Time, v View) (Step, error) {
+	switch s.Act {
+	case Drain:
+		return s, told(s, c.Drain(ctx, s.Worker, s.ID, s.Until))
+	case Withdraw:
+		return s, told(s, c.Withdraw(ctx, s.Worker, s.refusedAt(now())))
+	case Detach:
+		return s.detach(ctx, c, now)
+	case Cap:
+		return s, told(s, c.Cap(ctx, v, s.Size))
+	case Resize:
+		return s, told(s, c.Resize(ctx, v, s.Size))
+	case Delete:
+		return s, told(s, c.Delete(ctx, s.Worker))
+	default:
+		return s, fmt.Errorf("there is no step %q", s.Act)
+	}
+}
+
+// detach detaches a worker whose checkpoint can be read back. One of which it cannot, until its time is over, serves again.
+func (s Step) detach(ctx context.Context, c Cluster, now func() time.Time) (Step, error) {
+	checkpoint, err := c.Verify(ctx, s.Worker, s.Forced)
+	if err == nil {
+		return s, told(s, c.Detach(ctx, s.Worker, checkpoint))
+	}
+
+	err = fmt.Errorf("cannot read the checkpoint of worker %s back: %w", s.Worker.Name, err)
+	if s.Forced || now().Before(s.Worker.Until) {
+		return s, err
+	}
+
+	s.Act, s.Refused, s.Why = Withdraw, true, fmt.Sprintf("worker %s serves again: %s", s.Worker.Name, err)
+
+	return s, told(s, c.Withdraw(ctx, s.Worker, now()))
+}
+
+func (s Step) refusedAt(now time.Time) time.Time {
+	if s.Refused {
+		return now
+	}
+
+	return time.Time{}
+}
+
+func told(s Step, err error) error {
+	if err == nil {
+		return nil
+	}
+
+	return fmt.Errorf("cannot make the step %s (%s): %w", s.Act, s.Why, err)
+}

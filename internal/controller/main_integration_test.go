@@ -131,14 +131,22 @@ func startProviderWith(t *testing.T, stores vectorcollection.Backends) (stop fun
 	}
 	o.Features.Enable(feature.EnableBetaManagementPolicies)
 
+	ctx, cancel := context.WithCancel(t.Context())
+
+	// A kind may be told to be served when the manager is ending already.
+	failed := func(err error) {
+		if ctx.Err() == nil {
+			t.Error(err)
+		}
+	}
+
 	if err := SetupGated(mgr, o, Parts{
 		Slots: slot.NewMetrics(), Memory: vectorcollection.NewMetrics(), Stores: stores,
 		Checkpoints: checkpoint.Options{Metrics: checkpoint.NewMetrics(), Turn: 100 * time.Millisecond},
-	}, func(err error) { t.Error(err) }); err != nil {
+	}, failed); err != nil {
 		t.Fatal(err)
 	}
 
-	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 
 	go func() { done <- mgr.Start(ctx) }()

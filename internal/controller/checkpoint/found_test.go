@@ -145,11 +145,16 @@ func TestCorruptManifest(t *testing.T) {
 	m, _ := r.save(t, "0", "state")
 	r.save(t, "1", "state of another")
 	r.spoil(t, "slots/0/manifests/"+m.Position.String()+".json")
+	r.later = 48 * time.Hour // There is something to sweep, if it were known what.
 	w.turns(t, "pool", 10, time.Minute)
 
 	at := w.at(t, "pool")
 	if *at.Corrupt != 1 || *at.Verified != 1 || at.StoredBytes == nil || len(at.Problems) != 1 || at.Problems[0].Slot != "0" {
 		t.Errorf("one manifest is corrupt, and the status says %+v", at)
+	}
+
+	if n := r.count("Sweep"); n != 1 || at.SweptTime != nil {
+		t.Errorf("in ten minutes a sweep was tried %d times, and the status says that it was done at %v", n, at.SweptTime)
 	}
 
 	if !named(w.events, "slots/0/manifests/") {

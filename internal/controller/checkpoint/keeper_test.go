@@ -89,7 +89,10 @@ func TestHalt(t *testing.T) {
 
 	var wg sync.WaitGroup
 
-	w.begin(t.Context(), &wg)
+	turns, end := context.WithCancel(t.Context())
+	defer end()
+
+	w.begin(turns, &wg)
 	eventually(t, func() string {
 		if r.count("Sweep") == 0 {
 			return "no sweep has begun"
@@ -98,8 +101,11 @@ func TestHalt(t *testing.T) {
 		return ""
 	})
 
-	if err := w.halt(t.Context(), name); err != nil {
-		t.Errorf("the turn cannot be ended: %v", err)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+
+	if err := w.halt(ctx, name); err != nil {
+		t.Fatalf("the turn cannot be ended: %v", err)
 	}
 
 	r.mu.Lock()

@@ -142,6 +142,9 @@ type watched struct {
 	*cp.Repository
 	bucket *blob.Bucket
 
+	// later is by how much the repository's clock is ahead, so that its chunks are old.
+	later time.Duration
+
 	// hold is called in each call that reads or removes, and may wait.
 	hold func(ctx context.Context, call string) error
 
@@ -157,12 +160,15 @@ func newWatched(t *testing.T) *watched {
 	b := memblob.OpenBucket(nil)
 	t.Cleanup(func() { _ = b.Close() })
 
-	r, err := cp.Create(t.Context(), b, cp.NewDataKey(), cp.Pool{Chunker: cp.DefaultChunker(0x3DA3358B4DC173)}, cp.Options{Pause: time.Millisecond})
-	if err != nil {
+	w := &watched{bucket: b, calls: map[string]int{}, hold: func(context.Context, string) error { return nil }}
+	o := cp.Options{Pause: time.Millisecond, Now: func() time.Time { return time.Now().Add(w.later) }}
+
+	var err error
+	if w.Repository, err = cp.Create(t.Context(), b, cp.NewDataKey(), cp.Pool{Chunker: cp.DefaultChunker(0x3DA3358B4DC173)}, o); err != nil {
 		t.Fatal(err)
 	}
 
-	return &watched{Repository: r, bucket: b, calls: map[string]int{}, hold: func(context.Context, string) error { return nil }}
+	return w
 }
 
 func (w *watched) enter(ctx context.Context, call string) (func(), error) {

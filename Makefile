@@ -56,8 +56,8 @@ e2e: ## Tests on a cluster of this machine, with the packages installed, once fo
 	@cluster/e2e/run.sh
 
 .PHONY: race fuzz kwok
-race: ## The tests of what runs concurrently, under the race detector.
-	CGO_ENABLED=1 go test -race ./internal/monitor/... ./internal/checkpoint/... ./internal/compose/... ./internal/vector/... ./internal/controller/vectorcollection/... ./examples/agent/... ./cluster/model/...
+race: ## The tests of what runs concurrently, under the race detector; of exhaustive ones, whose order is fixed, a part.
+	CGO_ENABLED=1 go test -race -short ./internal/monitor/... ./internal/checkpoint/... ./internal/compose/... ./internal/vector/... ./internal/worker/... ./internal/controller/vectorcollection/... ./internal/controller/checkpoint/... ./internal/controller/slot/... ./examples/agent/... ./cluster/model/...
 
 fuzz: ## Each fuzz test for a short while.
 	go test ./internal/compose -run '^$$' -fuzz FuzzRunFunction -fuzztime 20s

@@ -18,6 +18,9 @@ func TestFootprint(t *testing.T) {
 		measure(t)
 		return
 	}
+	if testing.Short() {
+		t.Skip("tests are short under the race detector, whose own memory this would measure")
+	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFootprint$", "-test.v") //nolint:gosec // Itself.
 	cmd.Env = append(os.Environ(), "FOOTPRINT=1")
 	out, err := cmd.Output()

@@ -183,7 +183,9 @@ func workerStatus(ctx context.Context, p corev1.Pod) (monitorapi.Status, error) 
 	}
 	defer rsp.Body.Close()
 
-	return s, json.NewDecoder(rsp.Body).Decode(&s)
+	err = json.NewDecoder(rsp.Body).Decode(&s)
+
+	return s, err
 }
 
 // saved waits until what workers know now is in a checkpoint.

@@ -196,7 +196,8 @@ func (w *world) bind() {
 	}
 
 	p.version++
-	w.claims = append(claims, p.name)
+	claims = append(claims, p.name)
+	w.claims = claims
 	w.ledger++
 }
 

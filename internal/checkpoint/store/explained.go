@@ -13,13 +13,19 @@ import (
 // explained is a driver over a bucket of any kind, whose errors have a meaning.
 type explained struct{ to *blob.Bucket }
 
-func (e *explained) Close() error            { return explain(e.to.Close()) }
-func (e *explained) As(any) bool             { return false }
+// Close is what driver.Bucket asks for.
+func (e *explained) Close() error { return explain(e.to.Close()) }
+
+// As is what driver.Bucket asks for.
+func (e *explained) As(any) bool { return false }
+
+// ErrorAs is what driver.Bucket asks for.
 func (e *explained) ErrorAs(error, any) bool { return false }
 func (e *explained) unimplemented() error {
 	return &failure{gcerrors.Unimplemented, cannot.reason, nil}
 }
 
+// ErrorCode is what driver.Bucket asks for.
 func (e *explained) ErrorCode(err error) gcerrors.ErrorCode {
 	var f *failure
 	if errors.As(err, &f) {
@@ -28,6 +34,7 @@ func (e *explained) ErrorCode(err error) gcerrors.ErrorCode {
 	return gcerrors.Code(err)
 }
 
+// Attributes is what driver.Bucket asks for.
 func (e *explained) Attributes(ctx context.Context, key string) (*driver.Attributes, error) {
 	a, err := e.to.Attributes(ctx, key)
 	if err != nil {
@@ -36,6 +43,7 @@ func (e *explained) Attributes(ctx context.Context, key string) (*driver.Attribu
 	return &driver.Attributes{ContentType: a.ContentType, ModTime: a.ModTime, CreateTime: a.CreateTime, Size: a.Size, MD5: a.MD5, ETag: a.ETag}, nil
 }
 
+// ListPaged is what driver.Bucket asks for.
 func (e *explained) ListPaged(ctx context.Context, o *driver.ListOptions) (*driver.ListPage, error) {
 	token, size := o.PageToken, o.PageSize
 	if len(token) == 0 {
@@ -55,6 +63,7 @@ func (e *explained) ListPaged(ctx context.Context, o *driver.ListOptions) (*driv
 	return page, nil
 }
 
+// NewRangeReader is what driver.Bucket asks for.
 func (e *explained) NewRangeReader(ctx context.Context, key string, offset, length int64, _ *driver.ReaderOptions) (driver.Reader, error) {
 	r, err := e.to.NewRangeReader(ctx, key, offset, length, nil)
 	if err != nil {
@@ -73,12 +82,18 @@ func (r reader) Read(p []byte) (int, error) {
 	return n, explain(err)
 }
 
+// Close is what driver.Reader asks for.
 func (r reader) Close() error { return explain(r.r.Close()) }
-func (r reader) As(any) bool  { return false }
+
+// As is what driver.Reader asks for.
+func (r reader) As(any) bool { return false }
+
+// Attributes is what driver.Reader asks for.
 func (r reader) Attributes() *driver.ReaderAttributes {
 	return &driver.ReaderAttributes{ContentType: r.r.ContentType(), ModTime: r.r.ModTime(), Size: r.r.Size()}
 }
 
+// NewTypedWriter is what driver.Bucket asks for.
 func (e *explained) NewTypedWriter(ctx context.Context, key, contentType string, o *driver.WriterOptions) (driver.Writer, error) {
 	w, err := e.to.NewWriter(ctx, key, &blob.WriterOptions{
 		BufferSize: o.BufferSize, MaxConcurrency: o.MaxConcurrency, ContentType: contentType, ContentMD5: o.ContentMD5,
@@ -98,8 +113,10 @@ func (w writer) Write(p []byte) (int, error) {
 	return n, explain(err)
 }
 
+// Close is what driver.Writer asks for.
 func (w writer) Close() error { return explain(w.w.Close()) }
 
+// Delete is what driver.Bucket asks for.
 func (e *explained) Delete(ctx context.Context, key string) error {
 	return explain(e.to.Delete(ctx, key))
 }

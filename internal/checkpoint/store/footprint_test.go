@@ -21,7 +21,7 @@ func TestFootprint(t *testing.T) {
 	if testing.Short() {
 		t.Skip("tests are short under the race detector, whose own memory this would measure")
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFootprint$", "-test.v") //nolint:gosec // Itself.
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFootprint$", "-test.v")
 	cmd.Env = append(os.Environ(), "FOOTPRINT=1")
 	out, err := cmd.Output()
 	if err != nil {
@@ -42,6 +42,8 @@ func TestFootprint(t *testing.T) {
 }
 
 func measure(t *testing.T) {
+	t.Helper()
+
 	for _, c := range []Config{
 		{URL: "s3://bucket?region=eu-west-1", Credentials: []byte(`{"accessKeyID":"a","secretAccessKey":"b"}`)},
 		{URL: "azblob://container", Credentials: []byte(`{"account":"a","key":"aGVsbG8="}`)},
@@ -51,7 +53,7 @@ func measure(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer b.Close() //nolint:errcheck // Nothing was written.
+		t.Cleanup(func() { _ = b.Close() }) // Nothing was written.
 	}
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

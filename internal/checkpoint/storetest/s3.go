@@ -49,7 +49,7 @@ func StartS3In(t testing.TB, dir string) *S3 {
 		}
 	}
 	// The server ends with the test, after whatever else the test cleans up in it.
-	cmd := exec.CommandContext(context.Background(), s.program, //nolint:gosec // The program that make built.
+	cmd := exec.CommandContext(context.Background(), s.program,
 		"--port", s.Address, "--region", region, "--iam-dir", filepath.Join(own, "iam"), "--quiet", "--keep-alive",
 		"posix", "--sidecar", filepath.Join(own, "meta"), dir)
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+s.Root.AccessKeyID, "ROOT_SECRET_KEY="+s.Root.SecretAccessKey)
@@ -64,7 +64,7 @@ func (s *S3) Config(bucket, prefix string, k store.S3Credentials) store.Config {
 
 // ConfigAt is for a server that is reached at another endpoint, such as a proxy's.
 func ConfigAt(endpoint, bucket, prefix string, k store.S3Credentials) store.Config {
-	b, err := json.Marshal(k)
+	b, err := json.Marshal(k) //nolint:gosec // Credentials are what it is for, and these are a test's.
 	if err != nil {
 		panic(err) // It is three strings.
 	}
@@ -94,7 +94,7 @@ func (s *S3) MakeBucket(t testing.TB, name string) {
 func (s *S3) MakeUser(t testing.TB, name string) store.S3Credentials {
 	t.Helper()
 	k := store.S3Credentials{AccessKeyID: name, SecretAccessKey: "secret-of-" + name}
-	cmd := exec.CommandContext(t.Context(), s.program, "admin", "--endpoint-url", s.Endpoint, "--region", region, //nolint:gosec // As above.
+	cmd := exec.CommandContext(t.Context(), s.program, "admin", "--endpoint-url", s.Endpoint, "--region", region,
 		"--access", s.Root.AccessKeyID, "--secret", s.Root.SecretAccessKey,
 		"create-user", "--access", k.AccessKeyID, "--secret", k.SecretAccessKey, "--role", "user")
 	if out, err := cmd.CombinedOutput(); err != nil {

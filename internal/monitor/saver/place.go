@@ -182,7 +182,7 @@ func (p Place) readMeta() (*meta, error) {
 
 	m := &meta{}
 	if b == nil || json.Unmarshal(b, m) != nil || m.Version != metaVersion {
-		return nil, nil //nolint:nilnil // Nothing that this version has made ready.
+		return nil, nil //nolint:nilnil,nilerr // Nothing that this version has made ready.
 	}
 
 	return m, nil

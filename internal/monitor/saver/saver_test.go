@@ -445,7 +445,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 
 		h := newHome(t)
 		p := h.worker(t, 1)
-		cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // Itself.
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
 		cmd.Env = append(os.Environ(), "CRASH_AT="+strconv.Itoa(at), "VOLUME="+p.Volume, "SECRET="+p.Dir)
 
 		out, err := cmd.Output()

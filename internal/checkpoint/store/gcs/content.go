@@ -16,6 +16,7 @@ import (
 	"gocloud.dev/blob/driver"
 )
 
+// NewRangeReader is what driver.Bucket asks for.
 func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length int64, o *driver.ReaderOptions) (driver.Reader, error) {
 	if o.BeforeRead != nil {
 		if err := o.BeforeRead(func(any) bool { return false }); err != nil {
@@ -33,7 +34,7 @@ func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length 
 	case offset > 0:
 		h.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 	}
-	res, err := b.do(ctx, http.MethodGet, b.object(key), url.Values{"alt": {"media"}}, h, nil)
+	res, err := b.do(ctx, http.MethodGet, b.object(key), url.Values{"alt": {"media"}}, h, nil) //nolint:bodyclose // The reader's to close.
 	if err != nil {
 		return nil, err
 	}
@@ -67,8 +68,11 @@ type reader struct {
 	attributes driver.ReaderAttributes
 }
 
+// Attributes is what driver.Reader asks for.
 func (r *reader) Attributes() *driver.ReaderAttributes { return &r.attributes }
-func (r *reader) As(any) bool                          { return false }
+
+// As is what driver.Reader asks for.
+func (r *reader) As(any) bool { return false }
 
 // NewTypedWriter keeps what is written until Close sends it in one request, which the store takes whole or not at all.
 func (b *bucket) NewTypedWriter(ctx context.Context, key, contentType string, o *driver.WriterOptions) (driver.Writer, error) {

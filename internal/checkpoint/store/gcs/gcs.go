@@ -74,8 +74,13 @@ func OpenBucket(c Config) *blob.Bucket {
 
 type bucket struct{ Config }
 
-func (b *bucket) Close() error            { return nil }
-func (b *bucket) As(any) bool             { return false }
+// Close is what driver.Bucket asks for.
+func (b *bucket) Close() error { return nil }
+
+// As is what driver.Bucket asks for.
+func (b *bucket) As(any) bool { return false }
+
+// ErrorAs is what driver.Bucket asks for.
 func (b *bucket) ErrorAs(error, any) bool { return false }
 
 // ErrorCode says what a status means.
@@ -166,6 +171,7 @@ func (b *bucket) ask(ctx context.Context, method, path string, query url.Values,
 	return nil
 }
 
+// Attributes is what driver.Bucket asks for.
 func (b *bucket) Attributes(ctx context.Context, key string) (*driver.Attributes, error) {
 	var o resource
 	if err := b.ask(ctx, http.MethodGet, b.object(key), nil, &o); err != nil {
@@ -176,6 +182,7 @@ func (b *bucket) Attributes(ctx context.Context, key string) (*driver.Attributes
 	}, nil
 }
 
+// ListPaged is what driver.Bucket asks for.
 func (b *bucket) ListPaged(ctx context.Context, o *driver.ListOptions) (*driver.ListPage, error) {
 	q := url.Values{"fields": {"nextPageToken,prefixes,items(name,size,updated,md5Hash)"}}
 	size := pageSize
@@ -214,14 +221,17 @@ func merge(items []resource, prefixes []string) []*driver.ListObject {
 	return all
 }
 
+// Delete is what driver.Bucket asks for.
 func (b *bucket) Delete(ctx context.Context, key string) error {
 	return b.ask(ctx, http.MethodDelete, b.object(key), nil, nil)
 }
 
+// Copy is what driver.Bucket asks for.
 func (b *bucket) Copy(context.Context, string, string, *driver.CopyOptions) error {
 	return errUnsupported
 }
 
+// SignedURL is what driver.Bucket asks for.
 func (b *bucket) SignedURL(context.Context, string, *driver.SignedURLOptions) (string, error) {
 	return "", errUnsupported
 }

@@ -17,7 +17,7 @@ const (
 	// scope allows to read and write objects, and not to change who may.
 	scope = "https://www.googleapis.com/auth/devstorage.read_write"
 	// defaultTokenURI is Google's own.
-	defaultTokenURI = "https://oauth2.googleapis.com/token" //nolint:gosec // An address and no secret.
+	defaultTokenURI = "https://oauth2.googleapis.com/token"
 	// metadataURI is where Google's machines and pods get the token of their service account.
 	metadataURI = "http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token"
 	// tokenTimeout bounds one request for a token, whoever waits for it.

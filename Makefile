@@ -77,10 +77,11 @@ lint: ## What golangci-lint finds, in all modules and all kinds of tests. .golan
 	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l); test -z "$$unformatted" || { echo "run gofmt -w on:" $$unformatted; exit 1; }
 	@for m in . $(MODULES); do echo "cd $$m && golangci-lint run"; (cd $$m && "$(CACHE)/bin/golangci-lint" run -c "$(CURDIR)/.golangci.yml" ./...); done
 
-bench: ## The figures in docs/benchmarks.md: the function in process and over gRPC, the model proxy beside nginx, a thousand memories, then on a cluster.
+bench: ## The figures in docs/benchmarks.md: the function in process and over gRPC, the model proxy beside nginx, a thousand memories, checkpoints beside restic, then on a cluster.
 	go test ./internal/compose -run '^$$' -bench . -benchtime 10s
 	@cluster/bench/proxy.sh
 	@cluster/bench/memory.sh
+	@cluster/bench/checkpoints.sh
 	@cluster/bench/bench.sh
 
 ##@ Build

@@ -25,7 +25,9 @@ type cutter struct {
 	c   *chunker.Chunker
 	pol chunker.Pol
 	o   checkpoint.Chunker
-	buf []byte
+	// Two buffers in turn: while one chunk is stored the next one is cut.
+	buf [2][]byte
+	n   int
 }
 
 func newCutter(o checkpoint.Chunker) (*cutter, error) {
@@ -34,7 +36,7 @@ func newCutter(o checkpoint.Chunker) (*cutter, error) {
 		return nil, fmt.Errorf("cannot cut files as the repository says: %w", checkpoint.ErrInvalid)
 	}
 
-	c := &cutter{pol: chunker.Pol(pol), o: o, buf: make([]byte, o.Max)}
+	c := &cutter{pol: chunker.Pol(pol), o: o, buf: [2][]byte{make([]byte, o.Max), make([]byte, o.Max)}}
 	c.c = chunker.New(nil, c.pol)
 
 	return c, nil
@@ -52,9 +54,10 @@ func (c *cutter) begin(r io.Reader) {
 	c.c.SetAverageBits(bits)
 }
 
-// next returns the next chunk, valid until it is called again, or io.EOF.
+// next returns the next chunk, valid until it has been called twice again, or io.EOF.
 func (c *cutter) next() ([]byte, error) {
-	chunk, err := c.c.Next(c.buf)
+	c.n++
+	chunk, err := c.c.Next(c.buf[c.n%2])
 
 	return chunk.Data, err
 }
@@ -67,6 +70,37 @@ func (s *saver) store(b []byte) (checkpoint.ID, error) {
 	}
 
 	return id, nil
+}
+
+// A flight is a chunk that is being stored.
+type flight struct {
+	id   checkpoint.ID
+	err  error
+	done chan struct{}
+}
+
+// launch begins to store a chunk. Who launches waits until it has landed.
+func (s *saver) launch(b []byte) *flight {
+	f := &flight{done: make(chan struct{})}
+
+	go func() {
+		defer close(f.done)
+
+		f.id, f.err = s.store(b)
+	}()
+
+	return f
+}
+
+// land returns the chunk's id when it is stored. Nothing that flies lands at once.
+func (f *flight) land() (checkpoint.ID, error) {
+	if f == nil {
+		return checkpoint.ID{}, nil
+	}
+
+	<-f.done
+
+	return f.id, f.err
 }
 
 // A pack is a chunk that small files share. Until it is stored its parts are known by a number only.

@@ -158,14 +158,29 @@ func extent(f *os.File, at, size int64) (data, end int64, err error) {
 	return min(data, size), min(end, size), nil
 }
 
-// extent stores a part of a file that has data.
-func (s *saver) extent(f *os.File, k *known, h hash.Hash, from, to int64) error {
+// extent stores a part of a file that has data. While one chunk is stored the next is read, and no more than one.
+func (s *saver) extent(f *os.File, k *known, h hash.Hash, from, to int64) (err error) {
 	if from == to {
 		return nil
 	}
 
 	r := &counted{s: s, r: io.NewSectionReader(f, from, to-from)}
 	s.cut.begin(r)
+
+	var last *flight
+
+	landed := func() error {
+		id, err := last.land()
+		if last != nil {
+			k.refs[len(k.refs)-1].chunk = id
+		}
+
+		last = nil
+
+		return err
+	}
+
+	defer func() { err = errors.Join(err, landed()) }()
 
 	for {
 		b, err := s.cut.next()
@@ -179,12 +194,12 @@ func (s *saver) extent(f *os.File, k *known, h hash.Hash, from, to int64) error 
 
 		_, _ = h.Write(b) // A hash takes everything.
 
-		id, err := s.store(b)
-		if err != nil {
+		if err := landed(); err != nil {
 			return err
 		}
 
-		k.refs = append(k.refs, ref{chunk: id, length: int64(len(b))})
+		last = s.launch(b)
+		k.refs = append(k.refs, ref{length: int64(len(b))})
 	}
 
 	if r.n != to-from {

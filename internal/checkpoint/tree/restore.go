@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/blake2b"
@@ -85,6 +86,8 @@ type restorer struct {
 	// last is the chunk that was got last: small files share one.
 	last     checkpoint.ID
 	lastData []byte
+	// ahead is the chunk that is on its way.
+	ahead *fetch
 }
 
 func (r *restorer) path(name string) string {
@@ -182,8 +185,10 @@ func (r *restorer) file(p string, n node) (err error) {
 
 	at := int64(0)
 
-	for _, part := range n.refs {
-		if err := r.part(f, h, part, at); err != nil {
+	defer r.landed() // Of a file that could not be restored.
+
+	for i, part := range n.refs {
+		if err := r.part(f, h, part, n.refs[i+1:], at); err != nil {
 			return err
 		}
 
@@ -197,27 +202,30 @@ func (r *restorer) file(p string, n node) (err error) {
 		return fmt.Errorf("a file has other bytes than were saved: %w", checkpoint.ErrCorrupt)
 	}
 
-	// Holes at the end.
-	if err := f.Truncate(n.size); err != nil {
-		return fmt.Errorf("cannot size a file: %w", bare(err))
+	// A hole at the end.
+	if len(n.refs) > 0 && n.refs[len(n.refs)-1].hole {
+		if err := f.Truncate(n.size); err != nil {
+			return fmt.Errorf("cannot size a file: %w", bare(err))
+		}
 	}
 
 	return r.dress(f, p, n)
 }
 
 // part writes a part of a file. Holes are left out, in the file as in its hash.
-func (r *restorer) part(f *os.File, h hash.Hash, part ref, at int64) error {
+func (r *restorer) part(f *os.File, h hash.Hash, part ref, next []ref, at int64) error {
 	if part.hole {
 		return nil
 	}
 
 	if r.lastData == nil || r.last != part.chunk {
-		b, err := r.get(r.ctx, part.chunk)
+		b, err := r.fetched(part.chunk)
 		if err != nil {
 			return fmt.Errorf("cannot read a file's bytes: %w", err)
 		}
 
 		r.last, r.lastData = part.chunk, b
+		r.fetch(next)
 	}
 
 	end := int64(part.offset) + part.length
@@ -236,6 +244,52 @@ func (r *restorer) part(f *os.File, h hash.Hash, part ref, at int64) error {
 }
 
 // dress sets what is beside the content: attributes, permissions, and the time at last.
+// A fetch is a chunk on its way.
+type fetch struct {
+	id   checkpoint.ID
+	data []byte
+	err  error
+	done chan struct{}
+}
+
+// fetch begins to get the next chunk of a file while this one is written, and no more than one.
+func (r *restorer) fetch(next []ref) {
+	i := slices.IndexFunc(next, func(p ref) bool { return !p.hole && p.chunk != r.last })
+	if i < 0 || r.ahead != nil {
+		return
+	}
+
+	f := &fetch{id: next[i].chunk, done: make(chan struct{})}
+	r.ahead = f
+
+	go func() {
+		defer close(f.done)
+
+		f.data, f.err = r.get(r.ctx, f.id)
+	}()
+}
+
+// fetched returns a chunk, which may be the one that is on its way.
+func (r *restorer) fetched(id checkpoint.ID) ([]byte, error) {
+	if f := r.landed(); f != nil && f.id == id {
+		return f.data, f.err
+	}
+
+	return r.get(r.ctx, id)
+}
+
+// landed waits for the chunk that is on its way, if one is.
+func (r *restorer) landed() *fetch {
+	f := r.ahead
+	if f != nil {
+		<-f.done
+	}
+
+	r.ahead = nil
+
+	return f
+}
+
 func (r *restorer) dress(f *os.File, p string, n node) error {
 	for _, a := range n.attrs {
 		err := unix.Fsetxattr(int(f.Fd()), a.name, a.value, 0)

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Saves and restores three states with ours, restic and tar with zstd, in one run. Needs restic, zstd and python3, and 12 GiB of disk.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+go test -tags bench -count=1 -v -timeout 60m -run '^TestCheckpoints$' ./cluster/bench | grep -v '^=== RUN'

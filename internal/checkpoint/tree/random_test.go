@@ -3,8 +3,10 @@ package tree
 import (
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,6 +17,11 @@ import (
 
 // Random trees and random edits: what is restored is what was saved, each time.
 func TestRandomTrees(t *testing.T) {
+	rsync, err := exec.LookPath("rsync")
+	if err != nil {
+		t.Log("rsync is not installed, so its idea of equality is not asked for")
+	}
+
 	rapid.Check(t, func(rt *rapid.T) {
 		dir := t.TempDir()
 		h := newHeap()
@@ -31,6 +38,8 @@ func TestRandomTrees(t *testing.T) {
 				rt.Fatalf("-want, +got:\n%s", diff)
 			}
 
+			same(rt, rsync, dir, restore(t, s, h))
+
 			// Every chunk that was used is named.
 			named := slices.Concat(s.Tree, s.Chunks)
 			only := &heap{chunks: map[checkpoint.ID][]byte{}}
@@ -44,6 +53,25 @@ func TestRandomTrees(t *testing.T) {
 			before = s
 		}
 	})
+}
+
+// same has rsync look for anything that it would change to make one tree of the other, by content and not by size and time.
+func same(t *rapid.T, rsync, a, b string) {
+	if rsync == "" {
+		return
+	}
+
+	out, err := exec.Command(rsync, "--archive", "--hard-links", "--xattrs", "--checksum", "--delete", "--dry-run", "--itemize-changes", a+"/", b+"/").CombinedOutput()
+	if err != nil {
+		t.Fatalf("cannot ask rsync: %s %v", out, err)
+	}
+
+	for line := range strings.Lines(string(out)) {
+		// The directory itself is whoever's made it.
+		if !strings.HasSuffix(line, " ./\n") {
+			t.Fatalf("rsync would change: %s", out)
+		}
+	}
 }
 
 // edit changes something in a directory. Few names, so that edits meet.

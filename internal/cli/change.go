@@ -56,7 +56,7 @@ type rmCmd struct {
 	Repository
 
 	Checkpoint name `arg:"" help:"SLOT/EPOCH-SEQUENCE."`
-	Force      bool `help:"Remove it although it is the newest of its slot: a worker would then begin with the one before, or with nothing."`
+	Force      bool `help:"Remove it although it is the newest of its slot: a worker would then begin with the one before, or with nothing. Only while nobody writes the slot: suspend the pool first."`
 }
 
 // Run removes.
@@ -66,11 +66,16 @@ func (c *rmCmd) Run(ctx context.Context, out *Output) error {
 	}
 
 	return change(ctx, &c.Repository, c.Checkpoint, func(r *opened, m checkpoint.Manifest) error {
-		if err := r.Remove(ctx, m.Slot, m.Position, c.Force); err != nil {
+		err := r.Remove(ctx, m.Slot, m.Position, c.Force)
+		if errors.Is(err, checkpoint.ErrInvalid) && !c.Force {
+			return fmt.Errorf("%s/%s is the newest checkpoint of its slot, which a worker would begin with: suspend the pool and say --force to remove it all the same", m.Slot, m.Position)
+		}
+
+		if err != nil {
 			return err
 		}
 
-		_, err := fmt.Fprintf(out.Out, "%s/%s is removed; what no other checkpoint needs goes with the next sweep\n", m.Slot, m.Position)
+		_, err = fmt.Fprintf(out.Out, "%s/%s is removed; what no other checkpoint needs goes with the next sweep\n", m.Slot, m.Position)
 
 		return err
 	})

@@ -18,7 +18,7 @@ func policy(want int) Policy {
 func TestRemovalHolds(t *testing.T) {
 	var reached reach
 
-	rapid.Check(t, func(t *rapid.T) {
+	hold := func(t *rapid.T) {
 		w := newWorld(rapid.IntRange(2, 5).Draw(t, "size"))
 		w.want = rapid.IntRange(1, 3).Draw(t, "want")
 		providers := [2]provider{}
@@ -42,7 +42,12 @@ func TestRemovalHolds(t *testing.T) {
 		if quiet(t, w); w.fault != "" {
 			t.Fatal(w.fault)
 		}
-	})
+	}
+
+	// It takes many turns to get where it matters.
+	for range 20 {
+		rapid.Check(t, hold)
+	}
 
 	if t.Logf("%+v", reached); reached.Detached == 0 || reached.Both == 0 || reached.Deleted == 0 {
 		t.Error("the model does not go where it matters")

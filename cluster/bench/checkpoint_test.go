@@ -49,7 +49,7 @@ func TestCheckpoints(t *testing.T) {
 		}
 	}
 
-	t.Log("case / step: ours, restic, tar|zstd: wall s, CPU s, MiB resident; ratios of wall, ours to each; MiB stored")
+	t.Log("case / step: ours, restic, tar+zstd: wall s, CPU s, MiB resident; ratios of wall, ours to each; MiB stored")
 
 	for _, c := range []struct {
 		name         string
@@ -112,7 +112,7 @@ func savers() []saver {
 			prepare: func(t *testing.T, repo string) { run(t, restic(t, repo, "init")) },
 		},
 		{
-			name: "tar|zstd",
+			name: "tar+zstd",
 			save: func(_ *testing.T, state, repo string) *exec.Cmd {
 				return exec.Command("bash", "-c", fmt.Sprintf("set -eo pipefail; tar -C %s -c -f - . | zstd -q -f -o %s/state.tar.zst; sync -f %s", state, repo, repo))
 			},
@@ -187,7 +187,7 @@ func compare(t *testing.T, name string, fill, change func(*testing.T, string)) {
 			}
 		}
 
-		t.Logf("%s | %.2f of restic, %.2f of tar|zstd", line, wall["ours"]/wall["restic"], wall["ours"]/wall["tar|zstd"])
+		t.Logf("%s | %.2f of restic, %.2f of tar+zstd", line, wall["ours"]/wall["restic"], wall["ours"]/wall["tar+zstd"])
 	}
 }
 

@@ -34,6 +34,8 @@ type Place struct {
 	open func(context.Context, store.Config) (*blob.Bucket, error)
 	// step is called before each change of the volume, where a test wants to know.
 	step func(what string)
+	// options of the repository, where a test wants others.
+	options checkpoint.Options
 }
 
 func (p Place) state() string { return filepath.Join(p.Volume, monitorapi.StateSubPath) }
@@ -140,7 +142,7 @@ func (p Place) connect(ctx context.Context, a access) (*link, error) {
 		return nil, fmt.Errorf("cannot open the checkpoint store: %w", err)
 	}
 
-	repo, err := checkpoint.Open(ctx, b, a.key, checkpoint.Options{})
+	repo, err := checkpoint.Open(ctx, b, a.key, p.options)
 	if err != nil {
 		_ = b.Close() // The first error is the one to tell.
 

@@ -99,6 +99,7 @@ func (s *Saver) unchanged(began time.Time, notes []tree.Note) {
 
 // current notes that the state, as it was when the save began, is in a checkpoint.
 func (s *Saver) current(began time.Time, notes []tree.Note, outcome string) {
+	s.again = time.Time{}
 	s.figures.attempts.WithLabelValues(outcome).Inc()
 	s.figures.seconds.Observe(s.now().Sub(began).Seconds())
 
@@ -111,16 +112,32 @@ func (s *Saver) current(began time.Time, notes []tree.Note, outcome string) {
 	s.status.Failing, s.status.FailingSince = "", nil
 }
 
-func (s *Saver) failed(err error) {
+// failed notes that a save was not made, and says whether that is a failure: not where it only has to be made again, as beside a
+// sweep, unless that has gone on for long. After some errors none is made any more.
+func (s *Saver) failed(err error) bool {
+	if mustRepeat(err) {
+		if s.again.IsZero() {
+			s.again = s.now()
+		}
+
+		if s.now().Sub(s.again) < againFails {
+			s.log.Info("the save is made again", "reason", err.Error())
+
+			return false
+		}
+	} else {
+		s.again = time.Time{}
+	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	if errors.Is(err, checkpoint.ErrFenced) {
 		s.figures.attempts.WithLabelValues(outcomeFenced).Inc()
-		s.status.Fenced = true
+		s.status.Fenced, s.over = true, true
 		s.log.Error("another worker owns the slot: nothing of this one is saved any more", "error", err.Error())
 
-		return
+		return true
 	}
 
 	s.figures.attempts.WithLabelValues(outcomeFailed).Inc()
@@ -131,5 +148,20 @@ func (s *Saver) failed(err error) {
 	}
 
 	s.status.Failing = err.Error()
+
+	if errors.Is(err, checkpoint.ErrVersion) {
+		s.over = true
+		s.log.Error("a newer program keeps this repository: nothing of this worker is saved any more", "error", err.Error())
+
+		return true
+	}
+
 	s.log.Warn("the state could not be saved", "error", err.Error(), "since", s.status.FailingSince)
+
+	return true
+}
+
+// mustRepeat says whether nothing is wrong, and a save has only to be made again.
+func mustRepeat(err error) bool {
+	return errors.Is(err, checkpoint.ErrSweeping) || errors.Is(err, checkpoint.ErrSlow)
 }

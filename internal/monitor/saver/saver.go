@@ -38,6 +38,10 @@ const (
 	// retryFirst is how soon a save that failed is made again, and retryMost how long it gets at most.
 	retryFirst = time.Second
 	retryMost  = time.Minute
+	// againMost is how long a save waits at most that only has to be made again, and againFails how long that may go on until it
+	// is a failure: a sweep makes saves wait for a minute.
+	againMost  = 5 * time.Second
+	againFails = 5 * time.Minute
 )
 
 // A Saver saves a worker's state, again and again. Only Run saves; the other methods may be called by many at once.
@@ -56,6 +60,9 @@ type Saver struct {
 	session  *checkpoint.Session
 	last     *tree.Snapshot
 	failures int
+	// again is since when saves have had to be made again, zero while none has; over says that none will be made any more.
+	again time.Time
+	over  bool
 
 	mu     sync.Mutex
 	status monitorapi.Checkpoint
@@ -149,7 +156,7 @@ func (s *Saver) Run(ctx context.Context) {
 		t.Stop()
 
 		wait = s.attempt(ctx)
-		if s.Status().Fenced {
+		if s.over {
 			<-ctx.Done()
 			s.link.close()
 
@@ -209,9 +216,12 @@ func (s *Saver) attempt(ctx context.Context) time.Duration {
 		return time.Duration(float64(s.c.Interval) * (0.9 + 0.2*rand.Float64())) //nolint:gosec // As above.
 	}
 
-	s.failed(err)
+	most := retryMost
+	if !s.failed(err) {
+		most = againMost
+	}
 
-	wait := min(retryFirst<<min(s.failures, 10), retryMost, s.c.Interval)
+	wait := min(retryFirst<<min(s.failures, 10), most, s.c.Interval)
 	s.failures++
 
 	return wait
@@ -221,7 +231,7 @@ func (s *Saver) attempt(ctx context.Context) time.Duration {
 func (s *Saver) final(ctx context.Context) {
 	defer func() { s.link.close() }()
 
-	if s.Status().Fenced {
+	if s.over {
 		return
 	}
 
@@ -238,7 +248,7 @@ func (s *Saver) final(ctx context.Context) {
 
 		s.failed(err)
 
-		if ctx.Err() != nil || errors.Is(err, checkpoint.ErrFenced) {
+		if ctx.Err() != nil || s.over {
 			return
 		}
 

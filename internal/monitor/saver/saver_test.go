@@ -41,25 +41,40 @@ func TestMain(m *testing.M) {
 
 var testKey = checkpoint.DataKey{1, 2, 3}
 
-// A home is a repository in a directory, and the Secret that leads there.
+// A home is a repository in a store, and the Secret that leads there.
 type home struct {
-	dir, secret string
-	repo        *checkpoint.Repository
+	config store.Config
+	secret string
+	repo   *checkpoint.Repository
+	// dir is the store's directory, where it is one.
+	dir string
 }
 
+// newHome makes one in a directory.
 func newHome(t *testing.T) *home {
 	t.Helper()
 
-	h := &home{dir: t.TempDir(), secret: t.TempDir()}
+	dir := t.TempDir()
+	h := newHomeIn(t, store.Config{URL: "file://" + dir, Prefix: "team-a/pool"})
+	h.dir = dir
+
+	return h
+}
+
+func newHomeIn(t *testing.T, c store.Config) *home {
+	t.Helper()
+
+	h := &home{config: c, secret: t.TempDir()}
 	for name, text := range map[string]string{
-		monitorapi.CheckpointURL: "file://" + h.dir, monitorapi.CheckpointPrefix: "team-a/pool", monitorapi.CheckpointKey: hex.EncodeToString(testKey[:]),
+		monitorapi.CheckpointURL: c.URL, monitorapi.CheckpointPrefix: c.Prefix, monitorapi.CheckpointKey: hex.EncodeToString(testKey[:]),
+		monitorapi.CheckpointCredentials: string(c.Credentials),
 	} {
 		if err := os.WriteFile(filepath.Join(h.secret, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 
-	b, err := store.Open(t.Context(), store.Config{URL: "file://" + h.dir, Prefix: "team-a/pool"})
+	b, err := store.Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,13 +105,19 @@ func (h *home) worker(t *testing.T, epoch int64) Place {
 func start(t *testing.T, c Config) (s *Saver, stop func()) {
 	t.Helper()
 
+	return startAt(t, c, time.Now, quiet)
+}
+
+func startAt(t *testing.T, c Config, now func() time.Time, log *slog.Logger) (s *Saver, stop func()) {
+	t.Helper()
+
 	if c.Interval == 0 {
 		c.Interval = time.Hour
 	}
 
 	c.LastTimeout = 10 * time.Second
 
-	s, err := New(c, time.Now, quiet)
+	s, err := New(c, now, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,8 @@ type Fault struct {
 	// At is the number of the first request that it happens to, from 1; Forever that it happens to all after it, too.
 	At      int
 	Forever bool
+	// Then is called when it happens, once it is done where it is to be, and before there is an answer. It may be nil.
+	Then func()
 }
 
 // A Faulty is a server before an S3 server that passes requests on but for faults. S3's signatures hold, as it changes nothing.
@@ -53,6 +55,9 @@ func StartFaulty(t testing.TB, s *S3) *Faulty {
 		}
 		if fault.Done {
 			pass.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		if fault.Then != nil {
+			fault.Then()
 		}
 		if fault.Status == 0 {
 			panic(http.ErrAbortHandler)

@@ -76,7 +76,7 @@ func outcomes(t *testing.T, s *Saver) map[string]float64 {
 // A shifted clock is ahead of the machine's.
 type shifted struct{ ahead atomic.Int64 }
 
-func (s *shifted) now() time.Time         { return time.Now().Add(time.Duration(s.ahead.Load())) }
+func (s *shifted) now() time.Time          { return time.Now().Add(time.Duration(s.ahead.Load())) }
 func (s *shifted) forward(d time.Duration) { s.ahead.Add(int64(d)) }
 
 // A sweeping is a sweep that goes on until it is let go.

@@ -11,10 +11,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,15 +62,7 @@ func newHome(t *testing.T) *home {
 func newHomeIn(t *testing.T, c store.Config) *home {
 	t.Helper()
 
-	h := &home{config: c, secret: t.TempDir()}
-	for name, text := range map[string]string{
-		monitorapi.CheckpointURL: c.URL, monitorapi.CheckpointPrefix: c.Prefix, monitorapi.CheckpointKey: hex.EncodeToString(testKey[:]),
-		monitorapi.CheckpointCredentials: string(c.Credentials),
-	} {
-		if err := os.WriteFile(filepath.Join(h.secret, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	h := &home{config: c, secret: secretOf(t, c)}
 
 	b, err := store.Open(t.Context(), c)
 	if err != nil {
@@ -87,6 +77,23 @@ func newHomeIn(t *testing.T, c store.Config) *home {
 	}
 
 	return h
+}
+
+// secretOf returns a directory as the Secret of a repository is mounted.
+func secretOf(t *testing.T, c store.Config) string {
+	t.Helper()
+
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		monitorapi.CheckpointURL: c.URL, monitorapi.CheckpointPrefix: c.Prefix, monitorapi.CheckpointKey: hex.EncodeToString(testKey[:]),
+		monitorapi.CheckpointCredentials: string(c.Credentials),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	return dir
 }
 
 var quiet = slog.New(slog.NewJSONHandler(io.Discard, nil))
@@ -454,93 +461,4 @@ func TestQuiesce(t *testing.T) {
 	if _, err := New(Config{Place: p, QuiesceURL: "http://example.org/x"}, time.Now, quiet); err == nil {
 		t.Error("a hook elsewhere than on loopback was taken")
 	}
-}
-
-// The monitor is killed at every step of a life, one after the other: at each operation on the store, and at each change of the
-// volume. After each death the slot's newest state is the last that was acknowledged or a later one, and never torn.
-func TestKilledAtEveryStep(t *testing.T) {
-	for at := 1; ; at++ {
-		if at > 300 {
-			t.Fatal("the life does not end")
-		}
-
-		h := newHome(t)
-		p := h.worker(t, 1)
-		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Env = append(os.Environ(), "CRASH_AT="+strconv.Itoa(at), "VOLUME="+p.Volume, "SECRET="+p.Dir)
-
-		out, err := cmd.Output()
-		acked := 0
-
-		for line := range strings.Lines(string(out)) {
-			if n, ok := strings.CutPrefix(line, "acknowledged "); ok {
-				acked, _ = strconv.Atoi(strings.TrimSpace(n))
-			}
-		}
-
-		next := h.worker(t, 9)
-		mustRestore(t, next, monitorapi.RestoreLatest)
-
-		got, _ := strconv.Atoi(read(t, next, "a"))
-		if b := read(t, next, "b"); b != read(t, next, "a") || got < acked || got > 3 {
-			t.Errorf("killed at step %d: %d was acknowledged, and restored are %q and %q", at, acked, read(t, next, "a"), b)
-		}
-
-		// The same pod's monitor, started again, finds its own volume, or makes it anew.
-		if err == nil {
-			t.Logf("%d steps", at-1)
-
-			return
-		}
-	}
-}
-
-// live is a worker's life in a process that ends itself at a step: restore, three saves, and a restore once more.
-func live() {
-	limit, _ := strconv.Atoi(os.Getenv("CRASH_AT"))
-
-	var steps atomic.Int64
-
-	step := func(string) {
-		if steps.Add(1) == int64(limit) {
-			os.Exit(9)
-		}
-	}
-
-	p := Place{Volume: os.Getenv("VOLUME"), Dir: os.Getenv("SECRET"), Slot: "0", Epoch: 1, step: step}
-	p.open = func(ctx context.Context, c store.Config) (*blob.Bucket, error) {
-		b, err := store.Open(ctx, c)
-		if err != nil {
-			return nil, err
-		}
-
-		return stepping(b, func() { step("store") }), nil
-	}
-
-	die := func(err error) {
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-	}
-
-	ctx := context.Background()
-	die(Restore(ctx, p, monitorapi.RestoreLatest, quiet))
-
-	s, err := New(Config{Place: p, Interval: time.Hour, LastTimeout: time.Minute}, time.Now, quiet)
-	die(err)
-
-	for n := 1; n <= 3; n++ {
-		for _, name := range []string{"a", "b"} {
-			die(os.WriteFile(filepath.Join(p.state(), name), []byte(strconv.Itoa(n)), 0o600))
-		}
-
-		die(s.save(ctx, monitorapi.SaveInterval, ""))
-		fmt.Println("acknowledged", n)
-	}
-
-	p.Epoch = 2
-	_, err = s.link.repo.ClaimAt(ctx, "0", 2, "pod-2")
-	die(err)
-	die(Restore(ctx, p, monitorapi.RestoreLatest, quiet))
 }

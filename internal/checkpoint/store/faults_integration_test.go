@@ -127,3 +127,38 @@ func TestFaultsWhileRestoring(t *testing.T) {
 		}
 	}
 }
+
+// TestStorm answers two requests in three with an error, from beginning to end: everything takes longer, and nothing is lost.
+func TestStorm(t *testing.T) {
+	s := storetest.StartS3(t)
+	s.MakeBucket(t, "agents")
+	f := storetest.StartFaulty(t, s)
+	cases := map[string]storetest.Fault{
+		"InternalError": {Status: http.StatusInternalServerError, Code: "InternalError"},
+		"SlowDown":      {Status: http.StatusServiceUnavailable, Code: "SlowDown"},
+		"Conflict":      {Status: http.StatusConflict, Code: "ConditionalRequestConflict"},
+		"Lost":          {Status: http.StatusGatewayTimeout, Done: true},
+		"Cut":           {},
+	}
+	for name, fault := range cases {
+		t.Run(name, func(t *testing.T) {
+			key := checkpoint.NewDataKey()
+			direct := open(t, s.Config("agents", name, s.Root))
+			defer direct.Close()
+			if _, err := checkpoint.Create(t.Context(), direct, key, newPool(), quick()); err != nil {
+				t.Fatal(err)
+			}
+			through := open(t, storetest.ConfigAt(f.Endpoint, "agents", name, s.Root))
+			defer through.Close()
+			fault.At, fault.Forever, fault.But = 1, true, 3
+			f.Set(fault)
+			n, err := works(t.Context(), through, key)
+			got, seen := newest(t, through, key), f.Seen()
+			f.Set(storetest.Fault{})
+			if err != nil || n != len(texts) || got != texts[n-1] {
+				t.Errorf("%d saves are acknowledged, the newest is %q: %v", n, got, err)
+			}
+			t.Logf("%d requests", seen)
+		})
+	}
+}

@@ -41,7 +41,7 @@ func TestBadNetwork(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		toxics []storetest.Toxic
-		// saved says that saves must be acknowledged all the same.
+		// saved says that saves must be acknowledged all the same, and else that none can be.
 		saved bool
 	}{
 		"Latency":   {"It is only slow.", []storetest.Toxic{{Type: "latency", Attributes: map[string]int{"latency": 60, "jitter": 40}}}, true},
@@ -75,8 +75,8 @@ func TestBadNetwork(t *testing.T) {
 				if err == nil {
 					acknowledged = n
 				}
-				if tc.saved && err != nil {
-					t.Errorf("%s But: %v", tc.reason, err)
+				if tc.saved != (err == nil) {
+					t.Errorf("%s But save %d: %v", tc.reason, n, err)
 				}
 			}
 			p.Heal(t)

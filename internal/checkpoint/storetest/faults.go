@@ -20,6 +20,8 @@ type Fault struct {
 	// At is the number of the first request that it happens to, from 1; Forever that it happens to all after it, too.
 	At      int
 	Forever bool
+	// But, if it is not 0, spares each request whose number it divides.
+	But int
 	// Then is called when it happens, once it is done where it is to be, and before there is an answer. It may be nil.
 	Then func()
 }
@@ -93,5 +95,6 @@ func (f *Faulty) next() (Fault, bool) {
 	defer f.mu.Unlock()
 	f.seen++
 	hit := f.fault.At > 0 && (f.seen == f.fault.At || f.fault.Forever && f.seen > f.fault.At)
+	hit = hit && (f.fault.But == 0 || f.seen%f.fault.But != 0)
 	return f.fault, hit
 }

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"slices"
 	"time"
 
 	"golang.org/x/crypto/blake2b"
@@ -244,52 +243,6 @@ func (r *restorer) part(f *os.File, h hash.Hash, part ref, next []ref, at int64)
 }
 
 // dress sets what is beside the content: attributes, permissions, and the time at last.
-// A fetch is a chunk on its way.
-type fetch struct {
-	id   checkpoint.ID
-	data []byte
-	err  error
-	done chan struct{}
-}
-
-// fetch begins to get the next chunk of a file while this one is written, and no more than one.
-func (r *restorer) fetch(next []ref) {
-	i := slices.IndexFunc(next, func(p ref) bool { return !p.hole && p.chunk != r.last })
-	if i < 0 || r.ahead != nil {
-		return
-	}
-
-	f := &fetch{id: next[i].chunk, done: make(chan struct{})}
-	r.ahead = f
-
-	go func() {
-		defer close(f.done)
-
-		f.data, f.err = r.get(r.ctx, f.id)
-	}()
-}
-
-// fetched returns a chunk, which may be the one that is on its way.
-func (r *restorer) fetched(id checkpoint.ID) ([]byte, error) {
-	if f := r.landed(); f != nil && f.id == id {
-		return f.data, f.err
-	}
-
-	return r.get(r.ctx, id)
-}
-
-// landed waits for the chunk that is on its way, if one is.
-func (r *restorer) landed() *fetch {
-	f := r.ahead
-	if f != nil {
-		<-f.done
-	}
-
-	r.ahead = nil
-
-	return f
-}
-
 func (r *restorer) dress(f *os.File, p string, n node) error {
 	for _, a := range n.attrs {
 		err := unix.Fsetxattr(int(f.Fd()), a.name, a.value, 0)

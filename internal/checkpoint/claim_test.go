@@ -1,10 +1,15 @@
 package checkpoint
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/driver"
 	"gocloud.dev/blob/memblob"
+	"gocloud.dev/gcerrors"
 )
 
 func TestClaimAt(t *testing.T) {
@@ -76,5 +81,51 @@ func TestResume(t *testing.T) {
 	other := mustClaim(t, r)
 	if err := other.Resume(t.Context(), m); !errors.Is(err, ErrInvalid) {
 		t.Errorf("Resume of another epoch's: %v", err)
+	}
+}
+
+// A racing store answers some creates with a conflict, because another create of that name goes on, which then comes to nothing.
+type racing struct {
+	gated
+	conflicts int
+}
+
+var errConflict = errors.New("another create goes on")
+
+func (r *racing) ErrorCode(err error) gcerrors.ErrorCode {
+	if errors.Is(err, errConflict) {
+		return gcerrors.FailedPrecondition
+	}
+	return r.gated.ErrorCode(err)
+}
+
+func (r *racing) NewTypedWriter(ctx context.Context, key, kind string, o *driver.WriterOptions) (driver.Writer, error) {
+	if o.IfNotExist && r.conflicts > 0 {
+		r.conflicts--
+		return &gatedWriter{g: &r.gated, done: func([]byte) error { return errConflict }}, nil
+	}
+	return r.gated.NewTypedWriter(ctx, key, kind, o)
+}
+
+// A conflict with a create that comes to nothing is no claim of another's, and no loss: it is asked again.
+func TestClaimBesideAnothersAttempt(t *testing.T) {
+	ctx := t.Context()
+	b := memblob.OpenBucket(nil)
+	defer b.Close()
+	if _, err := Create(ctx, b, DataKey{1}, newPool(), quick()); err != nil {
+		t.Fatal(err)
+	}
+	store := &racing{gated: gated{to: b, ask: func() (bool, bool) { return true, true }}, conflicts: 1}
+	r, err := Open(ctx, blob.NewBucket(store), DataKey{1}, Options{Attempts: 3, Pause: time.Nanosecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := r.Claim(ctx, "0", "a")
+	if err != nil || e.Epoch != 1 || store.conflicts != 0 {
+		t.Errorf("got epoch %d, %v, and %d conflicts are left", e.Epoch, err, store.conflicts)
+	}
+	store.conflicts = 100
+	if _, err := r.Claim(ctx, "0", "a"); err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) {
+		t.Errorf("conflicts without an end: got %v, want that the store is to blame", err)
 	}
 }

@@ -128,8 +128,9 @@ func (s store) create(ctx context.Context, name string, data []byte) error {
 		}
 		r, rerr := s.bucket.NewReader(ctx, name, nil)
 		if rerr != nil {
-			if errors.Is(err, ErrExists) { // And yet it cannot be read: ask again.
-				return fromStore(rerr)
+			if errors.Is(err, ErrExists) {
+				// And yet it cannot be read: another's create goes on, and may fail. Ask again. That it is not found is no answer.
+				return &storeError{code: gcerrors.FailedPrecondition, err: rerr}
 			}
 			return err
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/southwest-ai/agent-operator/internal/monitor/meter"
+	"github.com/southwest-ai/agent-operator/internal/monitor/upstream"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
@@ -31,6 +32,12 @@ const (
 const (
 	dialTimeout      = 10 * time.Second
 	firstByteTimeout = 10 * time.Minute
+)
+
+// How many connections to the model server are kept that no request uses, and for how long.
+const (
+	mostIdle    = 32
+	idleTimeout = 90 * time.Second
 )
 
 // copyBuffer is as much of an answer as is passed at once. Events are smaller, and each open stream has a buffer.
@@ -72,10 +79,12 @@ type ProxyConfig struct {
 type Proxy struct {
 	forward   http.Handler
 	transport *http.Transport
-	key       *keyFile
-	protocol  string
-	ask       bool
-	admit     Admit
+	// direct is the quicker way for what it takes. Nil where the model server is not asked by plain HTTP.
+	direct   *upstream.Transport
+	key      *keyFile
+	protocol string
+	ask      bool
+	admit    Admit
 
 	metrics  *proxyMetrics
 	refusals *refusals
@@ -96,7 +105,7 @@ func NewProxy(c ProxyConfig, reg prometheus.Registerer, log *slog.Logger) (*Prox
 	}
 
 	p := &Proxy{
-		transport: newTransport(), key: &keyFile{name: c.KeyFile}, protocol: c.Protocol, ask: c.AskForUsage, admit: c.Admit,
+		transport: newTransport(), direct: newDirect(target), key: &keyFile{name: c.KeyFile}, protocol: c.Protocol, ask: c.AskForUsage, admit: c.Admit,
 		metrics: newProxyMetrics(reg, c.Identity, c.OTelNames), refusals: newRefusals(time.Now),
 	}
 	p.forward = &httputil.ReverseProxy{
@@ -117,7 +126,13 @@ func NewProxy(c ProxyConfig, reg prometheus.Registerer, log *slog.Logger) (*Prox
 }
 
 // Close lets go of the connections to the model server that no request uses.
-func (p *Proxy) Close() { p.transport.CloseIdleConnections() }
+func (p *Proxy) Close() {
+	p.transport.CloseIdleConnections()
+
+	if p.direct != nil {
+		p.direct.CloseIdleConnections()
+	}
+}
 
 // Tokens returns what the model server billed since the proxy began.
 func (p *Proxy) Tokens() monitorapi.Tokens { return p.metrics.tokens() }
@@ -179,7 +194,13 @@ func (p *Proxy) send(r *http.Request) (*http.Response, error) {
 // roundTrip asks the model server, and counts what it answers.
 func (p *Proxy) roundTrip(r *http.Request) (*http.Response, error) {
 	start := time.Now()
-	rsp, err := p.transport.RoundTrip(r)
+
+	by := http.RoundTripper(p.transport)
+	if p.direct != nil && p.direct.Takes(r) {
+		by = p.direct
+	}
+
+	rsp, err := by.RoundTrip(r)
 	p.metrics.answered(rsp, time.Since(start))
 
 	return rsp, err
@@ -212,11 +233,24 @@ func newTransport() *http.Transport {
 		TLSHandshakeTimeout:   dialTimeout,
 		ResponseHeaderTimeout: firstByteTimeout,
 		ForceAttemptHTTP2:     true,
-		MaxIdleConnsPerHost:   32,
-		IdleConnTimeout:       90 * time.Second,
+		MaxIdleConnsPerHost:   mostIdle,
+		IdleConnTimeout:       idleTimeout,
 		// The bytes are the client's: we neither ask for compression nor undo it.
 		DisableCompression: true,
 	}
+}
+
+// newDirect returns the quicker way to a model server, or nil where there is none: what is encrypted may be HTTP/2, and
+// another proxy in between has a way of its own to be asked.
+func newDirect(target *url.URL) *upstream.Transport {
+	between, err := http.ProxyFromEnvironment(&http.Request{URL: target})
+	if target.Scheme != "http" || between != nil || err != nil {
+		return nil
+	}
+
+	return upstream.New(upstream.Config{
+		Endpoint: target, DialTimeout: dialTimeout, FirstByteTimeout: firstByteTimeout, MaxIdle: mostIdle, IdleTimeout: idleTimeout,
+	})
 }
 
 // sendOnce keeps the transport from sending a request again that the model server may have begun to work on. By itself it

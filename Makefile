@@ -42,7 +42,7 @@ test: unit integration e2e ## Everything against the parts that every user meets
 
 test-all: test test-slow ## All there is.
 
-test-slow: lint race fuzz kwok ## What test-all adds to test.
+test-slow: lint race fuzz kwok argocd ## What test-all adds to test.
 
 unit: ## Tests without a network and without a cluster.
 	go test ./...
@@ -55,7 +55,7 @@ integration: ## Tests against a real API server and etcd, real vector and object
 e2e: ## Tests on a cluster of this machine, with the packages installed, once for each form of the API.
 	@cluster/e2e/run.sh
 
-.PHONY: race fuzz kwok
+.PHONY: race fuzz kwok argocd
 race: ## The tests of what runs concurrently, under the race detector; of exhaustive ones, whose order is fixed, a part.
 	CGO_ENABLED=1 go test -race -short ./internal/monitor/... ./internal/checkpoint/... ./internal/compose/... ./internal/vector/... ./internal/worker/... ./internal/controller/vectorcollection/... ./internal/controller/checkpoint/... ./internal/controller/slot/... ./examples/agent/... ./cluster/model/...
 
@@ -72,10 +72,13 @@ fuzz: ## Each fuzz test for a short while.
 kwok: ## A hundred workers that become ready one by one: does Crossplane's circuit breaker stay closed?
 	@cluster/bench/breaker.sh
 
+argocd: ## What AIDispatcher says to Argo CD, against Argo CD's own code, which takes some minutes to compile.
+	cd cluster/argocd && go test ./...
+
 lint: ## What golangci-lint finds, in all modules and all kinds of tests. .golangci.yml has the reasons.
 	@$(LOCAL) build golangci-lint
 	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l); test -z "$$unformatted" || { echo "run gofmt -w on:" $$unformatted; exit 1; }
-	@for m in . $(MODULES); do echo "cd $$m && golangci-lint run"; (cd $$m && "$(CACHE)/bin/golangci-lint" run -c "$(CURDIR)/.golangci.yml" ./...); done
+	@for m in . $(MODULES) cluster/argocd; do echo "cd $$m && golangci-lint run"; (cd $$m && "$(CACHE)/bin/golangci-lint" run -c "$(CURDIR)/.golangci.yml" ./...); done
 
 bench: ## The figures in docs/benchmarks.md: the function in process and over gRPC, the model proxy beside nginx, a thousand memories, checkpoints beside restic, then on a cluster.
 	go test ./internal/compose -run '^$$' -bench . -benchtime 10s

@@ -24,6 +24,7 @@ import (
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"github.com/southwest-ai/agent-operator/internal/controller/agentscaler"
 	"github.com/southwest-ai/agent-operator/internal/controller/checkpoint"
+	"github.com/southwest-ai/agent-operator/internal/controller/removal"
 	"github.com/southwest-ai/agent-operator/internal/controller/slot"
 	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
 )
@@ -58,7 +59,12 @@ func SetupGated(mgr ctrl.Manager, o controller.Options, p Parts, failed func(err
 	}
 
 	gated(func() error {
-		if err := agentscaler.Setup(mgr, o, extra...); err != nil {
+		pools := removal.NewPools(mgr.GetClient(), mgr.GetAPIReader(), repos)
+		if err := mgr.Add(pools); err != nil {
+			return err
+		}
+
+		if err := agentscaler.Setup(mgr, o, pools, extra...); err != nil {
 			return err
 		}
 

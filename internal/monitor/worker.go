@@ -33,8 +33,9 @@ type Worker struct {
 	idle time.Time
 	// drained says that it is over, and stays so until it is withdrawn: a worker that has handed over takes nothing back.
 	drained bool
-	// held is why it is not over, or why it was over with tasks in flight.
+	// held is why it is not over, or why it was over with tasks in flight, and late says that it was.
 	held string
+	late bool
 }
 
 // Times of a worker's drain.
@@ -89,7 +90,7 @@ func (w *Worker) Obey(annotations map[string]string) bool {
 	before := [...]string{w.slot, w.epoch, w.restore, w.drainID}
 	if id := annotations[monitorapi.AnnotationDrain]; id != "" && w.drainID != "" && id != w.drainID {
 		// Another drain has a time of its own, and is not over because the last one was.
-		w.since, w.idle, w.drained, w.held = time.Time{}, time.Time{}, false, ""
+		w.since, w.idle, w.drained, w.held, w.late = time.Time{}, time.Time{}, false, "", false
 	}
 
 	w.slot, w.epoch = annotations[monitorapi.AnnotationSlot], annotations[monitorapi.AnnotationEpoch]
@@ -131,7 +132,7 @@ func (w *Worker) update() {
 	case draining && w.since.IsZero():
 		w.since = w.now()
 	case !draining:
-		w.since, w.drained, w.held = time.Time{}, false, ""
+		w.since, w.drained, w.held, w.late = time.Time{}, false, "", false
 	}
 
 	if !w.since.IsZero() && !w.drained {
@@ -155,7 +156,7 @@ func (w *Worker) over() bool {
 			return false
 		}
 
-		w.held = "its time was over, and " + w.held
+		w.held, w.late = "its time was over, and "+w.held, true
 	}
 
 	return w.handedOver()
@@ -265,7 +266,7 @@ func (w *Worker) Status() monitorapi.Status {
 	}
 
 	if w.drained {
-		s.State = monitorapi.StateDrained
+		s.State, s.Late = monitorapi.StateDrained, w.late
 	}
 
 	if w.held != "" {

@@ -25,6 +25,12 @@ const (
 	AnnotationRestore = "southwest.ai/restore"
 	// AnnotationDrain is the id of a drain: while it is there the worker takes no new tasks.
 	AnnotationDrain = "southwest.ai/drain"
+	// AnnotationDrainUntil is when the drain is given up, as of RFC 3339, and AnnotationDrainRefused when one last was. They are the
+	// provider's own notes: a monitor does not read them.
+	AnnotationDrainUntil   = "southwest.ai/drain-until"
+	AnnotationDrainRefused = "southwest.ai/drain-refused"
+	// AnnotationHandedOver is the checkpoint by which the state of a worker is safe that has left its pool, as SLOT/EPOCH-SEQUENCE.
+	AnnotationHandedOver = "southwest.ai/handed-over"
 )
 
 // RestoreNone is the value of AnnotationRestore for a worker that starts with what its state directory holds.

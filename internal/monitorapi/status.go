@@ -35,6 +35,8 @@ type Status struct {
 	State State `json:"state"`
 	// DrainID is the id of the drain the worker was told to do. Empty when nobody told it to.
 	DrainID string `json:"drainID,omitempty"`
+	// Late says that the drain is over because its time was, with tasks in flight or a load that nobody knows.
+	Late bool `json:"late,omitempty"`
 	// Ready says whether the worker takes tasks; Reason says why not.
 	Ready  bool   `json:"ready"`
 	Reason string `json:"reason,omitempty"`

@@ -19,6 +19,9 @@ type Policy struct {
 	// alone for Rest.
 	Force bool
 	Rest  time.Duration
+	// Abrupt asks for Want at once. The cluster then says who goes; each of them drains and saves as it ends, for as long as its
+	// pod's grace period is.
+	Abrupt bool
 }
 
 // An Act is a kind of step.
@@ -50,6 +53,8 @@ type Step struct {
 	Until time.Time
 	// Refused marks a Withdraw of a worker that did not drain in time, and Forced a Detach of one.
 	Refused, Forced bool
+	// Checkpoint that was read back for a Detach, as SLOT/EPOCH-SEQUENCE.
+	Checkpoint string
 	// Size of a Cap or Resize.
 	Size int
 	// Why, in a sentence with the figures in it.
@@ -62,20 +67,34 @@ type Step struct {
 //
 // The size that the Deployment asks for is never less than the number of workers that have a slot and have not been detached. So
 // its ReplicaSet, when it is asked for less, finds more pods than it wants only among those that wait for a slot, and these go
-// first. For this the cap comes before the size, and the size shrinks only when the ReplicaSet has as many pods as it was asked for:
-// so it has heard of every pod that was detached or is gone, for it has made another. Its cache must not lag by longer than a worker
-// takes to start.
+// first. For this the cap comes before the size, and the size shrinks only when the ReplicaSet has acted on the size before and has as
+// many pods as that: so it has heard of every pod that was detached or is gone, for it has made another. Its cache must not lag by
+// longer than a worker takes to start.
 func Plan(now time.Time, p Policy, v View) []Step {
+	if p.Abrupt {
+		return abrupt(p, v)
+	}
+
 	kept := v.kept()
 	draining, serving := split(kept)
 	surplus := max(len(kept)-p.Want, 0)
 
 	steps := withdrawals(&draining, surplus)
-	steps = append(steps, ended(now, p, draining)...)
+
+	gone, refused := over(now, p, draining)
+	if !v.Slotless {
+		steps = append(steps, detachments(gone)...)
+	}
+
+	steps = append(steps, refused...)
 
 	if !v.RollingOut {
 		n := min(surplus, max(p.AtOnce, 1)) - len(draining)
 		steps = append(steps, drains(now, p, serving, n, surplus)...)
+	}
+
+	if v.Slotless {
+		return append(steps, shrink(p, v, len(kept), len(gone))...)
 	}
 
 	resized, final := resizes(p, v, len(kept))
@@ -86,6 +105,17 @@ func Plan(now time.Time, p Policy, v View) []Step {
 	}
 
 	return steps
+}
+
+// abrupt sets the size, and brings to an end what was begun.
+func abrupt(p Policy, v View) []Step {
+	var out []Step
+
+	if p.Want != v.Replicas {
+		out = append(out, Step{Act: Resize, Size: p.Want, Why: fmt.Sprintf("from %d replicas to %d at once", v.Replicas, p.Want)})
+	}
+
+	return append(out, deletions(v)...)
 }
 
 // split returns the workers that were told to drain, the most likely to be done first, and those that were not, the best victim
@@ -118,23 +148,51 @@ func withdrawals(draining *[]Worker, surplus int) []Step {
 	return out
 }
 
-// ended returns what becomes of drains that are over, one way or the other.
-func ended(now time.Time, p Policy, draining []Worker) []Step {
-	var out []Step
-
+// over returns the workers whose drains are over and who may go, and what becomes of those that may not.
+func over(now time.Time, p Policy, draining []Worker) (gone []Worker, refused []Step) {
 	for _, w := range draining {
 		switch {
-		case w.drained():
-			out = append(out, Step{Act: Detach, Worker: w, Why: fmt.Sprintf("worker %s is idle, and the state of slot %d is saved", w.Name, w.Slot)})
-		case now.Before(w.Until):
-		case p.Force:
-			out = append(out, Step{Act: Detach, Worker: w, Forced: true, Why: fmt.Sprintf("worker %s did not drain until %s and is removed with the state it last saved", w.Name, stamp(w.Until))})
-		default:
-			out = append(out, Step{Act: Withdraw, Worker: w, Refused: true, Why: fmt.Sprintf("worker %s did not drain until %s and serves again", w.Name, stamp(w.Until))})
+		case w.drained() || p.Force && !now.Before(w.Until):
+			gone = append(gone, w)
+		case !now.Before(w.Until):
+			refused = append(refused, Step{Act: Withdraw, Worker: w, Refused: true, Why: fmt.Sprintf("worker %s did not drain until %s and serves again (%s)", w.Name, stamp(w.Until), w.burden())})
 		}
 	}
 
+	return gone, refused
+}
+
+// detachments takes workers out of their pool.
+func detachments(gone []Worker) []Step {
+	out := make([]Step, 0, len(gone))
+
+	for _, w := range gone {
+		s := Step{Act: Detach, Worker: w, Why: fmt.Sprintf("worker %s is idle, and the state of slot %d is saved", w.Name, w.Slot)}
+
+		switch {
+		case !w.drained():
+			s.Forced, s.Why = true, fmt.Sprintf("worker %s did not drain until %s and is removed with the state it last saved (%s)", w.Name, stamp(w.Until), w.burden())
+		case w.Unstarted:
+			s.Why = fmt.Sprintf("worker %s has never started its agent", w.Name)
+		case !w.Stateful:
+			s.Why = fmt.Sprintf("worker %s is idle", w.Name)
+		}
+
+		out = append(out, s)
+	}
+
 	return out
+}
+
+// shrink brings the size of a pool without slots to what is wanted, but not below the workers that may not go yet. It waits until
+// the ReplicaSet has as many pods as it was asked for: so none is missing that would be made up for by one that may not go.
+func shrink(p Policy, v View, kept, gone int) []Step {
+	size := max(p.Want, kept-gone)
+	if size == v.Replicas || size < v.Replicas && kept > 0 && (v.RollingOut || !v.heard()) {
+		return nil
+	}
+
+	return []Step{{Act: Resize, Size: size, Why: fmt.Sprintf("from %d replicas to %d: %d workers have drained and %d are wanted", v.Replicas, size, gone, p.Want)}}
 }
 
 // drains tells n more workers to drain. One that refused lately is left alone.
@@ -176,7 +234,7 @@ func resizes(p Policy, v View, kept int) (out []Step, final bool) {
 		capped()
 	case size == v.Replicas:
 		capped()
-	case v.RollingOut || !v.heard():
+	case kept > 0 && (v.RollingOut || !v.heard()):
 		return nil, false
 	default:
 		capped()
@@ -190,7 +248,7 @@ func resizes(p Policy, v View, kept int) (out []Step, final bool) {
 func (v View) heard() bool {
 	owned := slices.ContainsFunc(v.Workers, func(w Worker) bool { return w.Detached && w.Owned })
 
-	return !owned && (v.Pods >= v.Replicas || v.Refused)
+	return !owned && (v.Acted && v.Pods >= v.Replicas || v.Refused)
 }
 
 // deletions deletes who was detached.

@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
-// ErrConflict is what a Cluster returns when what is to be changed is not what was looked at any longer.
-var ErrConflict = errors.New("it has changed meanwhile")
+// ErrConflict is what a Cluster returns when what is to be changed is not what was looked at any longer, and ErrPending when a
+// checkpoint is still being read back. Both say that the pool has to be looked at again, soon.
+var (
+	ErrConflict = errors.New("it has changed meanwhile")
+	ErrPending  = errors.New("it is still being read back")
+)
 
 // A Cluster is where pools are. Each change is made only to what was looked at, or is an ErrConflict.
 type Cluster interface {
@@ -20,7 +25,7 @@ type Cluster interface {
 	// Verify reads the checkpoint back that a worker made for its drain, all of it, and returns its name. With any it is the newest
 	// checkpoint of the slot, whatever it was made for.
 	Verify(ctx context.Context, w Worker, anyDrain bool) (string, error)
-	// Detach takes a worker out of its ReplicaSet's selector and notes the checkpoint by which its state is safe.
+	// Detach takes a worker out of its ReplicaSet's selector and notes the checkpoint by which its state is safe, if it has one.
 	Detach(ctx context.Context, w Worker, checkpoint string) error
 	// Cap has the ledger give no slot to more than n workers.
 	Cap(ctx context.Context, v View, n int) error
@@ -30,16 +35,33 @@ type Cluster interface {
 	Delete(ctx context.Context, w Worker) error
 }
 
-// Advance looks at the pool once and makes the steps that its plan has, and returns those that were made. An ErrConflict says that
-// the pool has to be looked at again, soon. What concerns one worker does not hold the others up.
-func Advance(ctx context.Context, c Cluster, now func() time.Time, p Policy) ([]Step, error) {
+// A Result is what was seen of a pool and made of it.
+type Result struct {
+	View View
+	// Done are the steps that were made. Again says that others came to nothing because the pool changed meanwhile or a checkpoint
+	// is still being read back.
+	Done  []Step
+	Again bool
+}
+
+// Quiet says that nothing is to be done until something happens: nobody drains, and nobody is detached.
+func (r Result) Quiet() bool {
+	if r.Again || len(r.Done) > 0 {
+		return false
+	}
+
+	return !slices.ContainsFunc(r.View.Workers, func(w Worker) bool { return w.Drain != "" && !w.Terminating || w.Detached })
+}
+
+// Advance looks at the pool once and makes the steps that its plan has. What concerns one worker does not hold the others up.
+func Advance(ctx context.Context, c Cluster, now func() time.Time, p Policy) (Result, error) {
 	v, err := c.View(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("cannot look at the pool: %w", err)
+		return Result{}, fmt.Errorf("cannot look at the pool: %w", err)
 	}
 
 	var (
-		done []Step
+		r    = Result{View: v}
 		errs []error
 		// stuck says that the size is not what it must be for the steps that come after.
 		stuck bool
@@ -50,17 +72,23 @@ func Advance(ctx context.Context, c Cluster, now func() time.Time, p Policy) ([]
 			continue
 		}
 
-		if s, err = s.do(ctx, c, now, v); err != nil {
-			errs = append(errs, err)
-			stuck = stuck || s.sized()
+		s, err = s.do(ctx, c, now, v)
+
+		switch {
+		case err == nil:
+			r.Done = append(r.Done, s)
 
 			continue
+		case errors.Is(err, ErrConflict) || errors.Is(err, ErrPending):
+			r.Again = true
+		default:
+			errs = append(errs, err)
 		}
 
-		done = append(done, s)
+		stuck = stuck || s.sized()
 	}
 
-	return done, errors.Join(errs...)
+	return r, errors.Join(errs...)
 }
 
 // sized says whether a step is one of those of which each needs the one before it.
@@ -88,13 +116,19 @@ func (s Step) do(ctx context.Context, c Cluster, now func() time.Time, v View) (
 
 // detach detaches a worker whose checkpoint can be read back. One of which it cannot, until its time is over, serves again.
 func (s Step) detach(ctx context.Context, c Cluster, now func() time.Time) (Step, error) {
+	if !s.Worker.Stateful || s.Worker.Unstarted {
+		return s, told(s, c.Detach(ctx, s.Worker, ""))
+	}
+
 	checkpoint, err := c.Verify(ctx, s.Worker, s.Forced)
 	if err == nil {
+		s.Checkpoint = checkpoint
+
 		return s, told(s, c.Detach(ctx, s.Worker, checkpoint))
 	}
 
 	err = fmt.Errorf("cannot read the checkpoint of worker %s back: %w", s.Worker.Name, err)
-	if s.Forced || now().Before(s.Worker.Until) {
+	if s.Forced || errors.Is(err, ErrPending) || now().Before(s.Worker.Until) {
 		return s, err
 	}
 

@@ -5,13 +5,14 @@ import (
 	"fmt"
 )
 
-// Compare orders workers by how well they can be spared: those that do not take tasks anyway, then those with the fewest tasks in
-// flight, the fewest sessions, the freshest checkpoint, and the youngest. One whose load is not known comes after all whose load
+// Compare orders workers by how well they can be spared: those that never started and those that do not take tasks anyway, then
+// those with the fewest tasks in flight, the fewest sessions, the freshest checkpoint, and the youngest. One whose load is not known comes after all whose load
 // is, for no data is not zero.
 func Compare(a, b Worker) int {
 	x, y := a.report(), b.report()
 
 	return cmp.Or(
+		first(a.Unstarted, b.Unstarted),
 		first(!x.Ready, !y.Ready),
 		first(x.Known, y.Known),
 		cmp.Compare(x.InFlight, y.InFlight),
@@ -34,6 +35,8 @@ func (w Worker) report() Report {
 // burden says what a worker has to do.
 func (w Worker) burden() string {
 	switch r := w.report(); {
+	case w.Unstarted:
+		return "its agent has not started"
 	case w.Report == nil:
 		return "its monitor does not answer"
 	case !r.Known:

@@ -23,6 +23,10 @@ type Worker struct {
 	Detached, Owned bool
 	// Terminating says that the pod is being deleted.
 	Terminating bool
+	// Stateful says that its state is kept in a repository: it must not go before that state is in a checkpoint.
+	Stateful bool
+	// Unstarted says that its agent never ran. It has no tasks, and no state but the one that it would begin with.
+	Unstarted bool
 	// Report is what its monitor answered, nil where it did not.
 	Report *Report
 }
@@ -44,12 +48,15 @@ type Report struct {
 	InFlight, Sessions int64
 }
 
-// drained says whether a worker has done what it was told: it is idle, takes nothing on, and its state is in a checkpoint that says
-// so.
+// drained says whether a worker has done what it was told: it is idle, takes nothing on, and its state, if it has one, is in a
+// checkpoint that says so.
 func (w Worker) drained() bool {
-	r := w.Report
+	if r := w.Report; r != nil && w.Drain != "" && r.Drain == w.Drain && r.Drained && !r.Late {
+		return !w.Stateful || r.Saved == w.Drain
+	}
 
-	return r != nil && w.Drain != "" && r.Drain == w.Drain && r.Drained && !r.Late && r.Saved == w.Drain
+	// Should its agent start now, it will drain from its first moment.
+	return w.Unstarted && w.Drain != ""
 }
 
 // A View is one look at a pool, at what the API server knows and no cache. Its parts are read in the order of its fields: so
@@ -65,12 +72,18 @@ type View struct {
 	Replicas   int
 	// RollingOut says that its workers are being replaced by others of a newer template.
 	RollingOut bool
-	// Pods is the number of pods that its ReplicaSet counts, whether or not they have a slot: those whose labels match and that are
+	// Acted says that its ReplicaSet has acted on that size, and found as many pods in its cache.
+	Acted bool
+	// Pods is the number of pods that its ReplicaSet should count, whether or not they have a slot: those whose labels match and that are
 	// neither being deleted nor over. Refused says that the ReplicaSet wanted to make more and was not let, by a quota perhaps.
 	Pods    int
 	Refused bool
-	// Workers are those of Claims whose pods have not ended, whether or not they were told their slot yet.
+	// Workers are those of Claims whose pods have not ended, whether or not they were told their slot yet. In a pool without slots
+	// they are all whose pods run.
 	Workers []Worker
+	// Slotless says that the pool has no slots, and so no ledger: any worker can be replaced by any other. Its ReplicaSet removes
+	// those first that drain, because they are not ready and because their pods are marked to be cheap.
+	Slotless bool
 }
 
 // kept returns the workers that the pool has: those that are about to be gone do not count.

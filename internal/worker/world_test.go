@@ -46,6 +46,8 @@ type world struct {
 	// What the ReplicaSet controller sees: its pods as they were, and the size.
 	seen     []fakePod
 	seenSize int
+	// Which Deployment it has seen, and acted on.
+	seenDeployment, acted int
 	// What the binder has read, if it is about to write.
 	read *bound
 	// unreadable is a store that does not answer.
@@ -90,7 +92,7 @@ func (w *world) pod(name string) *fakePod {
 }
 
 // watchSize and watchPods have the ReplicaSet controller's caches catch up, each by itself.
-func (w *world) watchSize() { w.seenSize = w.replicas }
+func (w *world) watchSize() { w.seenSize, w.seenDeployment = w.replicas, w.deployment }
 
 func (w *world) watchPods() {
 	w.seen = nil
@@ -102,6 +104,8 @@ func (w *world) watchPods() {
 // replicate is one turn of the ReplicaSet controller, by what it sees. After it has made or deleted a pod it waits until it sees
 // that, as it does by its expectations.
 func (w *world) replicate() {
+	w.acted = w.seenDeployment
+
 	var mine []fakePod
 
 	for _, p := range w.seen {
@@ -208,6 +212,9 @@ func (w *world) start(p *fakePod) {
 		w.watchPods()
 
 		p.started = true
+		p.version++
+		// Its monitor reads what it is told before it can be asked anything.
+		p.obeyed = p.drain
 	}
 }
 
@@ -288,7 +295,7 @@ func (c *worldCluster) View(context.Context) (v View, err error) {
 	}
 
 	if err := c.do(func() error {
-		v.Deployment, v.Replicas = fmt.Sprint(c.w.deployment), c.w.replicas
+		v.Deployment, v.Replicas, v.Acted = fmt.Sprint(c.w.deployment), c.w.replicas, c.w.acted == c.w.deployment
 
 		return nil
 	}); err != nil {
@@ -307,6 +314,7 @@ func (c *worldCluster) View(context.Context) (v View, err error) {
 				v.Workers = append(v.Workers, Worker{
 					Name: p.name, UID: p.name, Version: fmt.Sprint(p.version), Slot: p.slot, Created: p.created, Drain: p.drain, Until: p.until,
 					Refused: p.refused, Detached: !p.matches, Owned: p.owned, Terminating: p.terminating,
+					Stateful: true, Unstarted: !p.started,
 				})
 			}
 		}

@@ -53,6 +53,14 @@ type Fallback struct {
 // +kubebuilder:validation:Enum=Keep;Force
 type DrainTimeoutAction string
 
+// What becomes of a worker that did not finish its drain in time.
+const (
+	// DrainTimeoutKeep lets the worker serve again.
+	DrainTimeoutKeep DrainTimeoutAction = "Keep"
+	// DrainTimeoutForce removes the worker with the state it last committed.
+	DrainTimeoutForce DrainTimeoutAction = "Force"
+)
+
 // ScaleDown says how carefully workers are removed.
 type ScaleDown struct {
 	// StabilizationSeconds is how long the load must have been low before a worker is removed.

@@ -102,11 +102,17 @@ func reasonFor(last v1alpha1.AgentScalerStatus, p v1alpha1.AgentScalerParameters
 }
 
 // unfinished says whether the change that is needed now has been recorded already but not been made. The record alone
-// does not say so, for the same drift may come twice: when a change is made the observed size is recorded too.
+// does not say so, for the same drift may come twice: when a change is made the observed size is recorded too. A change that removes
+// workers is made step by step.
 func unfinished(seen v1alpha1.AgentScalerObservation, p v1alpha1.AgentScalerParameters, t target) bool {
 	s := seen.LastScale
 
-	return s != nil && s.From == t.Replicas && s.To == desired(p) && seen.Replicas != nil && *seen.Replicas == s.From
+	return s != nil && s.To == desired(p) && between(s.From, t.Replicas, s.To) && seen.Replicas != nil && *seen.Replicas != s.To
+}
+
+// between says whether a size is on the way from one to another, and not there yet.
+func between(from, size, to int32) bool {
+	return from <= size && size < to || from >= size && size > to
 }
 
 func (d *decision) sentence(name string) string {

@@ -9,12 +9,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// deployments are the Targets of a cluster. Everything is written through the scale subresource, so that the provider
-// needs no right to change a Deployment.
+// deployments are the Targets of a cluster.
 type deployments struct {
 	kube client.Client
 }
@@ -41,21 +39,6 @@ func (d *deployments) Size(ctx context.Context, key types.NamespacedName) (int32
 	}
 
 	return s.Spec.Replicas, nil
-}
-
-// Resize asks for another size. A Deployment's version changes with its status many times during a rollout, so a
-// conflict says nothing about its size: the write is tried again on the newest version.
-func (d *deployments) Resize(ctx context.Context, key types.NamespacedName, replicas int32) error {
-	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		s := &autoscalingv1.Scale{}
-		if err := d.kube.SubResource("scale").Get(ctx, named(key), s); err != nil {
-			return err
-		}
-
-		s.Spec.Replicas = replicas
-
-		return d.kube.SubResource("scale").Update(ctx, named(key), client.WithSubResourceBody(s))
-	})
 }
 
 func named(key types.NamespacedName) *appsv1.Deployment {

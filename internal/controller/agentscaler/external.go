@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
 	kerrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,28 +21,37 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
+	"github.com/southwest-ai/agent-operator/internal/worker"
 )
 
-// Targets reads and sets the size of Deployments. A Deployment that does not exist is a NotFound error.
+// Targets reads the size of Deployments. A Deployment that does not exist is a NotFound error.
 type Targets interface {
 	// Get returns what the cache knows of a Deployment: it may be late, never by much.
 	Get(ctx context.Context, key types.NamespacedName) (target, error)
 
 	// Size returns the size that the API server knows now.
 	Size(ctx context.Context, key types.NamespacedName) (int32, error)
+}
 
-	// Resize asks for another size.
-	Resize(ctx context.Context, key types.NamespacedName, replicas int32) error
+// Pools add and remove workers.
+type Pools interface {
+	// Advance brings a scaler's pool nearer to what the policy wants, by as many steps as can be made now.
+	Advance(ctx context.Context, s *v1alpha1.AgentScaler, p worker.Policy) (worker.Result, error)
+
+	// LetGo brings to an end what was begun in the pool of a scaler that goes.
+	LetGo(ctx context.Context, s *v1alpha1.AgentScaler) error
 }
 
 // A connector makes the external client of an AgentScaler. It needs no credentials and so reads no provider
 // configuration: what it scales is in the cluster it runs in.
 type connector struct {
 	targets Targets
+	pools   Pools
 	status  client.SubResourceWriter
 	record  event.Recorder
 	log     logging.Logger
 	now     func() metav1.Time
+	work    *work
 }
 
 // Connect returns a new client, which is used for one reconcile.
@@ -60,12 +70,12 @@ type external struct {
 // Observe compares the target's size with the desired one and decides. It reads from the cache, and looks at the API
 // server only before it disagrees, so that a late cache never makes a second change of one that was just made.
 func (e *external) Observe(ctx context.Context, mg *v1alpha1.AgentScaler) (managed.ExternalObservation, error) {
+	p := mg.Spec.ForProvider
+
 	// A scaler that is deleted lets go of its target, which for it no longer exists.
 	if meta.WasDeleted(mg) {
-		return managed.ExternalObservation{ResourceExists: false}, nil
+		return managed.ExternalObservation{ResourceExists: false}, e.letGo(ctx, mg)
 	}
-
-	p := mg.Spec.ForProvider
 
 	t, err := e.look(ctx, mg)
 	if kerrors.IsNotFound(err) {
@@ -83,12 +93,25 @@ func (e *external) Observe(ctx context.Context, mg *v1alpha1.AgentScaler) (manag
 	e.unfinished = unfinished(mg.Status.AtProvider, p, t)
 	observe(mg, t)
 
-	o := managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: e.decision == nil}
+	o := managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: e.decision == nil && e.work.settled(mg, desired(p))}
 	if e.decision != nil {
 		o.Diff = e.decision.Message
 	}
 
 	return o, nil
+}
+
+// letGo leaves nobody draining.
+func (e *external) letGo(ctx context.Context, mg *v1alpha1.AgentScaler) error {
+	if mayUpdate(mg.GetManagementPolicies()) {
+		if err := e.pools.LetGo(ctx, mg); err != nil {
+			return errors.Wrap(err, "cannot let go of the workers")
+		}
+	}
+
+	e.work.forget(mg)
+
+	return nil
 }
 
 func (e *external) look(ctx context.Context, mg *v1alpha1.AgentScaler) (target, error) {
@@ -107,42 +130,85 @@ func (e *external) Create(_ context.Context, _ *v1alpha1.AgentScaler) (managed.E
 	return managed.ExternalCreation{}, nil
 }
 
-// Update makes the change that Observe decided on.
+// Update makes the change that Observe decided on, or goes on with one that takes a while: workers leave when they are idle and
+// their state is safe.
 //
-// The decision is recorded before the size is written. If we die in between, the next Observe finds the record and a
-// size that has not followed it, and finishes the change for the reason recorded: it is never derived twice, and no
-// change goes unrecorded. The price is one more write of the status per change, and that for a moment, or as long as the
-// write of the size fails (Synced says so), lastScale tells of a change that is still being made. An event may be
-// missing after a crash; the record may not.
+// The decision is recorded before anything is done. If we die in between, the next Observe finds the record and a size that has not
+// followed it, and finishes the change for the reason recorded: it is never derived twice, and no change goes unrecorded. The price
+// is one more write of the status per change, and that for as long as the change takes lastScale tells of one that is still being
+// made. An event may be missing after a crash; the record may not.
 func (e *external) Update(ctx context.Context, mg *v1alpha1.AgentScaler) (managed.ExternalUpdate, error) {
 	d := e.decision
-	if d == nil {
-		return managed.ExternalUpdate{}, nil
-	}
-
-	if !e.unfinished {
+	if d != nil && !e.unfinished {
 		if err := e.recordDecision(ctx, mg); err != nil {
 			return managed.ExternalUpdate{}, errors.Wrap(err, "cannot record why the size changes")
 		}
 	}
 
-	if err := e.targets.Resize(ctx, targetOf(mg), d.To); err != nil {
+	want := desired(mg.Spec.ForProvider)
+
+	r, err := e.advance(ctx, mg, want)
+	e.tell(mg, r)
+
+	size := sizeAfter(r, *mg.Status.AtProvider.Replicas)
+	mg.Status.AtProvider.Replicas = &size
+
+	if err != nil {
+		e.work.failed(mg)
 		mg.SetConditions(xpv2.Unavailable().
-			WithMessage(fmt.Sprintf("Deployment %s asks for %d replicas and not for %d", targetOf(mg).Name, d.From, d.To)).
+			WithMessage(fmt.Sprintf("Deployment %s asks for %d replicas, and cannot be brought to %d", targetOf(mg).Name, size, want)).
 			WithObservedGeneration(mg.GetGeneration()))
 
-		return managed.ExternalUpdate{}, errors.Wrap(err, "cannot set the size of the scale target")
+		return managed.ExternalUpdate{}, errors.Wrap(err, "cannot bring the pool to its size")
 	}
 
-	from, to := strconv.Itoa(int(d.From)), strconv.Itoa(int(d.To))
-	e.log.Info("Scaled", "namespace", mg.GetNamespace(), "scaler", mg.GetName(), "from", d.From, "to", d.To, "reason", d.Reason)
-	e.record.Event(mg, event.Normal(event.Reason(d.Reason), d.Message, "from", from, "to", to))
-
-	// The reconciler persists the status as we leave it.
-	mg.Status.AtProvider.Replicas = &d.To
+	e.work.advanced(mg, want, r)
+	e.announce(mg)
 	mg.SetConditions(xpv2.Available().WithObservedGeneration(mg.GetGeneration()))
 
-	return managed.ExternalUpdate{AdditionalDetails: managed.AdditionalDetails{"from": from, "to": to, "reason": d.Reason}}, nil
+	return managed.ExternalUpdate{}, nil
+}
+
+// announce tells of a decision: when it begins to be followed, and if that was cut short, when more workers are asked for after all.
+func (e *external) announce(mg *v1alpha1.AgentScaler) {
+	d := e.decision
+	if d == nil || e.unfinished && d.To < d.From {
+		return
+	}
+
+	e.log.Info("Scales", "namespace", mg.GetNamespace(), "scaler", mg.GetName(), "from", d.From, "to", d.To, "reason", d.Reason)
+	e.record.Event(mg, event.Normal(event.Reason(d.Reason), d.Message, "from", strconv.Itoa(int(d.From)), "to", strconv.Itoa(int(d.To))))
+}
+
+// attempts is how often steps are tried that come to nothing because the pool changes meanwhile: the version of a Deployment is
+// another with every word of its status.
+const attempts = 4
+
+// advance makes the steps that can be made now.
+func (e *external) advance(ctx context.Context, mg *v1alpha1.AgentScaler, want int32) (worker.Result, error) {
+	var made []worker.Step
+
+	for i := 1; ; i++ {
+		r, err := e.pools.Advance(ctx, mg, policyOf(mg.Spec.ForProvider, want))
+		made = append(made, r.Done...)
+
+		if err != nil || !r.Again || i == attempts {
+			r.Done = made
+
+			return r, err
+		}
+	}
+}
+
+// sizeAfter returns the size that the target asks for after the steps that were made.
+func sizeAfter(r worker.Result, before int32) int32 {
+	for _, s := range slices.Backward(r.Done) {
+		if s.Act == worker.Resize {
+			return int32(s.Size) //nolint:gosec // A size of a Deployment.
+		}
+	}
+
+	return before
 }
 
 // recordDecision writes the status with the decision in it. It does not ask for the version of the scaler that we read:

@@ -22,6 +22,7 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
+	"github.com/southwest-ai/agent-operator/internal/worker"
 )
 
 var errBoom = errors.New("boom")
@@ -30,6 +31,7 @@ var errBoom = errors.New("boom")
 type fakeTarget struct {
 	missing        bool
 	cached, actual int32
+	released       bool
 	readErr        error
 	writeErr       error
 }
@@ -44,12 +46,21 @@ func (f *fakeTarget) Get(_ context.Context, key types.NamespacedName) (target, e
 
 func (f *fakeTarget) Size(context.Context, types.NamespacedName) (int32, error) { return f.actual, nil }
 
-func (f *fakeTarget) Resize(_ context.Context, _ types.NamespacedName, n int32) error {
-	if f.writeErr != nil {
-		return f.writeErr
+// Advance resizes at once, as it does where no worker has a slot.
+func (f *fakeTarget) Advance(_ context.Context, _ *v1alpha1.AgentScaler, p worker.Policy) (worker.Result, error) {
+	r := worker.Result{View: worker.View{Replicas: int(f.actual)}}
+	if f.writeErr != nil || p.Want == int(f.actual) {
+		return r, f.writeErr
 	}
 
-	f.actual, f.cached = n, n
+	f.actual, f.cached = int32(p.Want), int32(p.Want)
+	r.Done = []worker.Step{{Act: worker.Resize, Size: p.Want}}
+
+	return r, nil
+}
+
+func (f *fakeTarget) LetGo(context.Context, *v1alpha1.AgentScaler) error {
+	f.released = true
 
 	return nil
 }
@@ -101,6 +112,7 @@ type outcome struct {
 	Version     string
 	Writes      int
 	Events      []event.Reason
+	Released    bool
 	Err         bool
 }
 
@@ -118,11 +130,11 @@ func TestReconcile(t *testing.T) {
 		want   outcome
 	}{
 		"UpToDate": {
-			reason: "A target of the right size is reported and left alone.",
+			reason: "A target of the right size is reported, and looked at once: something may have been left half done.",
 			mg:     scaler(3),
 			target: &fakeTarget{cached: 3, actual: 3},
 			want: outcome{
-				Observation: managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: true},
+				Observation: managed.ExternalObservation{ResourceExists: true},
 				Actual:      3,
 				Status:      v1alpha1.AgentScalerObservation{Replicas: ptr[int32](3), DesiredReplicas: ptr[int32](3), LabelSelector: "a=b"},
 				Ready:       xpv2.ReasonAvailable,
@@ -153,7 +165,7 @@ func TestReconcile(t *testing.T) {
 			mg:     scaler(3),
 			target: &fakeTarget{cached: 1, actual: 3},
 			want: outcome{
-				Observation: managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: true},
+				Observation: managed.ExternalObservation{ResourceExists: true},
 				Actual:      3,
 				Status:      v1alpha1.AgentScalerObservation{Replicas: ptr[int32](3), DesiredReplicas: ptr[int32](3), LabelSelector: "a=b"},
 				Ready:       xpv2.ReasonAvailable,
@@ -233,7 +245,7 @@ func TestReconcile(t *testing.T) {
 			reason: "A scaler that is deleted has no target any more.",
 			mg:     scaler(3, func(s *v1alpha1.AgentScaler) { s.DeletionTimestamp = &now }),
 			target: &fakeTarget{cached: 1, actual: 1},
-			want:   outcome{Actual: 1, Version: "1"},
+			want:   outcome{Actual: 1, Version: "1", Released: true},
 		},
 		"Unreadable": {
 			reason: "An error is returned to the reconciler, which tries again.",
@@ -250,7 +262,7 @@ func TestReconcile(t *testing.T) {
 			}
 
 			recorder := &events{}
-			c := &connector{targets: tc.target, status: tc.status, record: recorder, log: logging.NewNopLogger(), now: func() metav1.Time { return now }}
+			c := &connector{targets: tc.target, pools: tc.target, work: newWork(), status: tc.status, record: recorder, log: logging.NewNopLogger(), now: func() metav1.Time { return now }}
 
 			e, err := c.Connect(t.Context(), tc.mg)
 			if err != nil {
@@ -267,6 +279,7 @@ func TestReconcile(t *testing.T) {
 
 			got.Err = err != nil
 			got.Actual = tc.target.actual
+			got.Released = tc.target.released
 			got.Status = tc.mg.Status.AtProvider
 			got.Ready = tc.mg.GetCondition(xpv2.TypeReady).Reason
 			got.Active = tc.mg.GetCondition(v1alpha1.ConditionScalingActive).Reason

@@ -1,5 +1,5 @@
-// Package agentscaler reconciles AgentScalers: it alone writes the replicas of a pool's Deployment. It must not know
-// what a worker is; which pod holds which slot is decided elsewhere.
+// Package agentscaler reconciles AgentScalers: it says how many workers a pool has, and has it brought there. It must not know how a
+// worker is removed, nor which pod holds which slot.
 package agentscaler
 
 import (
@@ -34,7 +34,7 @@ const TargetIndex = "spec.forProvider.scaleTargetRef.name"
 
 // Setup adds the controller of AgentScalers to a manager, and TargetIndex to its cache. The extra options are applied
 // last.
-func Setup(mgr ctrl.Manager, o controller.Options, extra ...managed.ReconcilerOption) error {
+func Setup(mgr ctrl.Manager, o controller.Options, pools Pools, extra ...managed.ReconcilerOption) error {
 	name := managed.ControllerName(v1alpha1.AgentScalerGroupVersionKind.GroupKind().String())
 	kube := mgr.GetClient()
 
@@ -49,6 +49,8 @@ func Setup(mgr ctrl.Manager, o controller.Options, extra ...managed.ReconcilerOp
 	record := event.NewAPIRecorder(mgr.GetEventRecorderFor(name), o.EventFilterFunctions...) //nolint:staticcheck // What crossplane-runtime takes.
 	c := &connector{
 		targets: &deployments{kube: kube},
+		pools:   pools,
+		work:    newWork(),
 		status:  kube.Status(),
 		record:  record,
 		log:     o.Logger.WithValues("controller", name),
@@ -60,6 +62,7 @@ func Setup(mgr ctrl.Manager, o controller.Options, extra ...managed.ReconcilerOp
 		managed.WithInitializers(managed.InitializerFn(initializer(kube))),
 		managed.WithLogger(o.Logger.WithValues("controller", name)),
 		managed.WithRecorder(record),
+		managed.WithPollIntervalHook(c.work.again),
 	)
 	r := managed.NewReconciler(mgr, resource.ManagedKind(v1alpha1.AgentScalerGroupVersionKind), append(opts, extra...)...)
 

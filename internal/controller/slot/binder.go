@@ -170,6 +170,10 @@ func (b *Binder) claim(ctx context.Context, p Pool, l Ledger, version string) (L
 		return Ledger{}, fmt.Errorf("cannot get the size of the pool: %w", err)
 	}
 
+	if l.Cap != nil {
+		size = min(size, *l.Cap)
+	}
+
 	next, missing, err := b.assign(ctx, p, l.without(ended), size)
 	if err != nil {
 		return Ledger{}, err

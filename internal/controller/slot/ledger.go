@@ -45,6 +45,9 @@ type Ledger struct {
 	Kept []int `json:"kept,omitempty"`
 	// Earlier states that were asked for and given, one a slot at most, in order.
 	Earlier []Earlier `json:"earlier,omitempty"`
+	// Cap is the most claims there may be, beside the size that the Deployment asks for; absent for no cap. Who shrinks a pool sets it
+	// before the size: so a binder that is late gives no slot to a worker that the ReplicaSet is about to remove.
+	Cap *int `json:"cap,omitempty"`
 }
 
 // parseLedger returns the ledger that encode wrote.
@@ -92,7 +95,7 @@ func (l Ledger) claimOf(uid string) (Claim, bool) {
 
 // without returns the ledger without some claims.
 func (l Ledger) without(ended map[string]bool) Ledger {
-	out := Ledger{Version: l.Version, Epoch: l.Epoch, Claims: make([]Claim, 0, len(l.Claims)), Kept: l.Kept, Earlier: l.Earlier}
+	out := Ledger{Version: l.Version, Epoch: l.Epoch, Claims: make([]Claim, 0, len(l.Claims)), Kept: l.Kept, Earlier: l.Earlier, Cap: l.Cap}
 
 	for _, c := range l.Claims {
 		if !ended[c.UID] {
@@ -105,7 +108,7 @@ func (l Ledger) without(ended map[string]bool) Ledger {
 
 // with returns the ledger with further claims.
 func (l Ledger) with(claims []Claim) Ledger {
-	out := Ledger{Version: l.Version, Epoch: l.Epoch, Claims: slices.Concat(l.Claims, claims), Kept: l.Kept, Earlier: l.Earlier}
+	out := Ledger{Version: l.Version, Epoch: l.Epoch, Claims: slices.Concat(l.Claims, claims), Kept: l.Kept, Earlier: l.Earlier, Cap: l.Cap}
 
 	for _, c := range claims {
 		out.Epoch = max(out.Epoch, c.Epoch)

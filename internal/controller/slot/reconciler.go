@@ -163,7 +163,7 @@ func (r *Reconciler) gather(ctx context.Context, key types.NamespacedName) (*Poo
 
 		for j := range scalers {
 			found++
-			p.Deployment, p.Owner = d.GetName(), ownerOf(&scalers[j])
+			p.Deployment, p.Owner = d.GetName(), OwnerOf(&scalers[j])
 		}
 	}
 

@@ -96,8 +96,8 @@ func slotsMatter() predicate.Predicate {
 	}
 }
 
-// ownerOf returns a scaler as the owner of its ledger.
-func ownerOf(s *v1alpha1.AgentScaler) Owner {
+// OwnerOf returns a scaler as the owner of its ledger.
+func OwnerOf(s *v1alpha1.AgentScaler) Owner {
 	gvk := v1alpha1.AgentScalerGroupVersionKind
 
 	return Owner{APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind, Name: s.GetName(), UID: string(s.GetUID())}

@@ -308,7 +308,7 @@ func settled(t *testing.T, ad *v1alpha1.AIDispatcher, n int32) map[string]corev1
 		}
 
 		s := now.Status
-		if s.CurrentPhase != v1alpha1.PhaseReady || s.State != v1alpha1.StateSteady || ptr.Deref(s.Replicas, -1) != n || ptr.Deref(s.AvailableReplicas, -1) != n || s.GetCondition("Ready").Status != corev1.ConditionTrue {
+		if s.CurrentPhase != v1alpha1.PhaseReady && s.CurrentPhase != v1alpha1.PhaseProcessing || s.State != v1alpha1.StateSteady || ptr.Deref(s.Replicas, -1) != n || ptr.Deref(s.AvailableReplicas, -1) != n || s.GetCondition("Ready").Status != corev1.ConditionTrue {
 			return fmt.Errorf("phase %q, state %q, replicas %d, available %d, Ready %q", s.CurrentPhase, s.State, ptr.Deref(s.Replicas, -1), ptr.Deref(s.AvailableReplicas, -1), s.GetCondition("Ready").Status)
 		}
 

@@ -94,6 +94,7 @@ func slimDeployment(o any) (any, error) {
 	return &appsv1.Deployment{
 		ObjectMeta: slimMeta(d.ObjectMeta),
 		Spec:       appsv1.DeploymentSpec{Replicas: d.Spec.Replicas, Selector: d.Spec.Selector},
+		Status:     appsv1.DeploymentStatus{Replicas: d.Status.Replicas, UpdatedReplicas: d.Status.UpdatedReplicas},
 	}, nil
 }
 

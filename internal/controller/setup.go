@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/controller"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
@@ -24,6 +25,8 @@ import (
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"github.com/southwest-ai/agent-operator/internal/controller/agentscaler"
 	"github.com/southwest-ai/agent-operator/internal/controller/checkpoint"
+	"github.com/southwest-ai/agent-operator/internal/controller/load"
+	"github.com/southwest-ai/agent-operator/internal/controller/monitors"
 	"github.com/southwest-ai/agent-operator/internal/controller/removal"
 	"github.com/southwest-ai/agent-operator/internal/controller/slot"
 	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
@@ -59,12 +62,17 @@ func SetupGated(mgr ctrl.Manager, o controller.Options, p Parts, failed func(err
 	}
 
 	gated(func() error {
-		pools := removal.NewPools(mgr.GetClient(), mgr.GetAPIReader(), repos)
-		if err := mgr.Add(pools); err != nil {
-			return err
+		asked := monitors.NewClient()
+		pools := removal.NewPools(mgr.GetClient(), mgr.GetAPIReader(), repos, asked)
+		meter := load.NewMeter(mgr.GetClient(), asked)
+
+		for _, r := range []manager.Runnable{pools, meter} {
+			if err := mgr.Add(r); err != nil {
+				return err
+			}
 		}
 
-		if err := agentscaler.Setup(mgr, o, pools, extra...); err != nil {
+		if err := agentscaler.Setup(mgr, o, pools, meter, extra...); err != nil {
 			return err
 		}
 

@@ -28,6 +28,16 @@ type ScaleTargetReference struct {
 // +kubebuilder:validation:Enum=QueueDepth;PendingTasks;TokensPerMinute
 type TriggerType string
 
+// The loads.
+const (
+	// TriggerQueueDepth is the number of unfinished tasks: waiting, and in flight.
+	TriggerQueueDepth TriggerType = "QueueDepth"
+	// TriggerPendingTasks is the number of tasks that wait for a worker.
+	TriggerPendingTasks TriggerType = "PendingTasks"
+	// TriggerTokensPerMinute is the number of tokens that were used in the last minute.
+	TriggerTokensPerMinute TriggerType = "TokensPerMinute"
+)
+
 // A Trigger is a load and how much of it one worker should carry.
 type Trigger struct {
 	// Type of the load.
@@ -158,9 +168,110 @@ type AgentScalerObservation struct {
 	// +optional
 	TokensPerMinute *int64 `json:"tokensPerMinute,omitempty"`
 
+	// TokenCounters are how far the tokens of each worker that runs have been added to tokenUsage, by worker: so none is added twice.
+	// +optional
+	TokenCounters map[string]int64 `json:"tokenCounters,omitempty"`
+
 	// LastScale is the last change of the target's size. It is recorded just before the change is made.
 	// +optional
 	LastScale *LastScale `json:"lastScale,omitempty"`
+
+	// Load is what the size follows, as it was last seen: with a decision, and otherwise every 30 seconds at most.
+	// +optional
+	Load *ScalingLoad `json:"load,omitempty"`
+
+	// Decisions are the last changes of the size, the newest first, and who was removed by them.
+	// +optional
+	// +kubebuilder:validation:MaxItems=10
+	Decisions []ScalingDecision `json:"decisions,omitempty"`
+}
+
+// ScalingLoad is what a size follows, and what follows from it.
+type ScalingLoad struct {
+	// Time of the look.
+	Time metav1.Time `json:"time"`
+
+	// Reason is a CamelCase word for programs: why the size is what it is.
+	Reason string `json:"reason"`
+
+	// Message is a sentence for people, with the figures in it.
+	Message string `json:"message"`
+
+	// Vetoes are why no worker may be removed now.
+	// +optional
+	// +kubebuilder:validation:MaxItems=16
+	Vetoes []ScalingVeto `json:"vetoes,omitempty"`
+
+	// Triggers are what each trigger asks for.
+	// +optional
+	// +kubebuilder:validation:MaxItems=16
+	Triggers []TriggerLoad `json:"triggers,omitempty"`
+}
+
+// A ScalingVeto is why no worker may be removed.
+type ScalingVeto struct {
+	// Name is a CamelCase word for programs.
+	Name string `json:"name"`
+
+	// Message is a sentence for people.
+	Message string `json:"message"`
+}
+
+// A TriggerLoad is what a trigger asks for.
+type TriggerLoad struct {
+	// Type of the trigger.
+	Type string `json:"type"`
+
+	// Value of the load, absent while it is unknown.
+	// +optional
+	Value string `json:"value,omitempty"`
+
+	// Target is the load per worker.
+	Target string `json:"target"`
+
+	// Want is the number of workers that follows, absent while the load is unknown.
+	// +optional
+	Want *int32 `json:"want,omitempty"`
+
+	// Unknown says why the load is, while it is.
+	// +optional
+	Unknown string `json:"unknown,omitempty"`
+}
+
+// A ScalingDecision is a change of a size, what it followed, and who was removed by it.
+type ScalingDecision struct {
+	LastScale `json:",inline"`
+
+	// Triggers are what each trigger asked for.
+	// +optional
+	// +kubebuilder:validation:MaxItems=16
+	Triggers []TriggerLoad `json:"triggers,omitempty"`
+
+	// Removed are the workers that were removed, the last 20.
+	// +optional
+	// +kubebuilder:validation:MaxItems=20
+	Removed []RemovedWorker `json:"removed,omitempty"`
+}
+
+// A RemovedWorker is a worker that was removed, and by what its state is safe.
+type RemovedWorker struct {
+	// Time of its removal.
+	Time metav1.Time `json:"time"`
+
+	// Name of its pod.
+	Name string `json:"name"`
+
+	// Slot that it held; absent for a worker without.
+	// +optional
+	Slot *int32 `json:"slot,omitempty"`
+
+	// Checkpoint that was read back before it went, as SLOT/EPOCH-SEQUENCE; absent for a worker that had nothing to save.
+	// +optional
+	Checkpoint string `json:"checkpoint,omitempty"`
+
+	// Forced says that it did not drain in time.
+	// +optional
+	Forced bool `json:"forced,omitempty"`
 }
 
 // LastScale is a change of a target's size and why it was made.
@@ -191,8 +302,10 @@ const (
 	ReasonFixedSize xpv2.ConditionReason = "FixedSize"
 	// ReasonSuspended is a target that is kept at no workers.
 	ReasonSuspended xpv2.ConditionReason = "Suspended"
-	// ReasonTriggersUnsupported is a scaler with triggers, which this version does not evaluate: it keeps the first size.
-	ReasonTriggersUnsupported xpv2.ConditionReason = "TriggersUnsupported"
+	// ReasonLoadKnown is a target whose size follows its load, and ReasonLoadUnknown one of which the load, or a part of it, is not
+	// known: no worker is removed meanwhile.
+	ReasonLoadKnown   xpv2.ConditionReason = "LoadKnown"
+	ReasonLoadUnknown xpv2.ConditionReason = "LoadUnknown"
 	// ReasonTargetNotFound is a scaler whose target does not exist.
 	ReasonTargetNotFound xpv2.ConditionReason = "TargetNotFound"
 	// ReasonRecommendOnly is a scaler whose management policies do not let it write: it says what it would do.

@@ -3,6 +3,7 @@ package agentscaler
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -10,6 +11,8 @@ import (
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
+	"github.com/southwest-ai/agent-operator/internal/controller/load"
+	"github.com/southwest-ai/agent-operator/internal/scale"
 )
 
 // A target is what was seen of the Deployment whose size a scaler owns.
@@ -18,8 +21,10 @@ type target struct {
 	Name string
 	// Replicas is the size the Deployment has been asked to have.
 	Replicas int32
-	// Selector of its pods, in the form the scale subresource wants.
-	Selector string
+	// Selector of its pods, in the form the scale subresource wants, and the value of their dispatcher label.
+	Selector, Dispatcher string
+	// RollingOut says that its workers are being replaced by others of a newer template.
+	RollingOut bool
 }
 
 // A decision is a change of a target's size and why it is made. A nil decision means that there is nothing to do.
@@ -29,33 +34,57 @@ type decision struct {
 	Message  string
 }
 
-// desired returns the size a target should have. Triggers are not evaluated by this version: with them the size is the
-// first size, within the bounds.
-func desired(p v1alpha1.AgentScalerParameters) int32 {
-	if p.Suspend {
-		return 0
-	}
+// An aim is the size that a target should have.
+type aim struct {
+	Want int32
+	// Load is what it follows, nil for a size that was asked for.
+	Load *load.View
+}
 
+// firstSize returns the size of a target that has none yet: with triggers it is within the bounds.
+func firstSize(p v1alpha1.AgentScalerParameters) int32 {
 	n := p.Replicas
 
 	if len(p.Triggers) == 0 {
 		return n
 	}
 
-	if p.MaxReplicaCount != nil {
-		n = min(n, *p.MaxReplicaCount)
-	}
+	bounds := load.PolicyOf(p)
 
-	if p.MinReplicaCount != nil {
-		n = max(n, *p.MinReplicaCount)
-	}
-
-	return n
+	return min(max(n, bounds.Min), bounds.Max)
 }
 
-// upToDate says whether the target asks for the size it should have.
-func upToDate(p v1alpha1.AgentScalerParameters, t target) bool {
-	return t.Replicas == desired(p)
+// currentSize returns the size from which a decision goes on: what was last wanted, for the target may still be on its way there.
+// A scaler that only recommends goes on from what others made of the target. False says that there is none to go on from.
+func currentSize(mg *v1alpha1.AgentScaler, t target) (int32, bool) {
+	seen := mg.Status.AtProvider.DesiredReplicas
+
+	switch {
+	case !mayUpdate(mg.GetManagementPolicies()):
+		return t.Replicas, true
+	case seen == nil || mg.Status.GetCondition(v1alpha1.ConditionScalingActive).Reason == v1alpha1.ReasonSuspended:
+		return firstSize(mg.Spec.ForProvider), false
+	default:
+		return *seen, true
+	}
+}
+
+// aimOf returns the size that a target should have.
+func (c *connector) aimOf(mg *v1alpha1.AgentScaler, t target) aim {
+	p := mg.Spec.ForProvider
+	current, known := currentSize(mg, t)
+	v := c.meter.View(mg, load.Sized{Current: current, RollingOut: t.RollingOut, Dispatcher: t.Dispatcher})
+
+	switch {
+	case p.Suspend:
+		return aim{Load: &v}
+	case len(p.Triggers) == 0:
+		return aim{Want: p.Replicas, Load: &v}
+	case !known:
+		return aim{Want: current, Load: &v}
+	default:
+		return aim{Want: v.Decision.Replicas, Load: &v}
+	}
 }
 
 // mayUpdate says whether the policies let the scaler write. Without it the scaler only recommends.
@@ -63,27 +92,27 @@ func mayUpdate(p xpv2.ManagementPolicies) bool {
 	return len(p) == 0 || slices.Contains(p, xpv2.ManagementActionAll) || slices.Contains(p, xpv2.ManagementActionUpdate)
 }
 
-// decide returns the change that brings the target to its desired size. The reason is found by comparing what the
-// scaler recorded when it last looked with what it is asked for and sees now.
-func decide(last v1alpha1.AgentScalerStatus, p v1alpha1.AgentScalerParameters, t target) *decision {
-	if upToDate(p, t) {
+// decide returns the change that brings the target to its size. The reason is found by comparing what the scaler recorded when it
+// last looked with what it is asked for and sees now.
+func decide(last v1alpha1.AgentScalerStatus, p v1alpha1.AgentScalerParameters, t target, a aim) *decision {
+	if t.Replicas == a.Want {
 		return nil
 	}
 
-	d := &decision{From: t.Replicas, To: desired(p), Reason: reasonFor(last, p, t)}
-	d.Message = d.sentence(t.Name)
+	d := &decision{From: t.Replicas, To: a.Want, Reason: reasonFor(last, p, t, a)}
+	d.Message = d.sentence(t.Name, a)
 
 	return d
 }
 
-func reasonFor(last v1alpha1.AgentScalerStatus, p v1alpha1.AgentScalerParameters, t target) string {
+func reasonFor(last v1alpha1.AgentScalerStatus, p v1alpha1.AgentScalerParameters, t target, a aim) string {
 	seen := last.AtProvider
 	wasSuspended := last.GetCondition(v1alpha1.ConditionScalingActive).Reason == v1alpha1.ReasonSuspended
 
 	switch {
 	// A record of this very change that the size has not followed yet: we were stopped, or the write failed, between
 	// recording and acting. The reason found then stands; by now the status it was derived from is gone.
-	case unfinished(seen, p, t):
+	case unfinished(seen, t, a.Want):
 		return seen.LastScale.Reason
 	case p.Suspend && !wasSuspended && seen.DesiredReplicas != nil:
 		return v1alpha1.ScaleReasonSuspended
@@ -91,7 +120,9 @@ func reasonFor(last v1alpha1.AgentScalerStatus, p v1alpha1.AgentScalerParameters
 		return v1alpha1.ScaleReasonInitialSize
 	case !p.Suspend && wasSuspended:
 		return v1alpha1.ScaleReasonResumed
-	case *seen.DesiredReplicas != desired(p):
+	case *seen.DesiredReplicas != a.Want && a.byLoad(p):
+		return a.Load.Decision.Reason
+	case *seen.DesiredReplicas != a.Want:
 		return v1alpha1.ScaleReasonSizeChanged
 	// The target had what it should have when we last looked, nobody asked us for another size, and it changed.
 	case seen.Replicas != nil && *seen.Replicas == *seen.DesiredReplicas:
@@ -101,13 +132,18 @@ func reasonFor(last v1alpha1.AgentScalerStatus, p v1alpha1.AgentScalerParameters
 	}
 }
 
+// byLoad says whether the size follows the load.
+func (a aim) byLoad(p v1alpha1.AgentScalerParameters) bool {
+	return a.Load != nil && len(p.Triggers) > 0 && !p.Suspend && a.Load.Decision.Reason != ""
+}
+
 // unfinished says whether the change that is needed now has been recorded already but not been made. The record alone
 // does not say so, for the same drift may come twice: when a change is made the observed size is recorded too. A change that removes
 // workers is made step by step.
-func unfinished(seen v1alpha1.AgentScalerObservation, p v1alpha1.AgentScalerParameters, t target) bool {
+func unfinished(seen v1alpha1.AgentScalerObservation, t target, want int32) bool {
 	s := seen.LastScale
 
-	return s != nil && s.To == desired(p) && between(s.From, t.Replicas, s.To) && seen.Replicas != nil && *seen.Replicas != s.To
+	return s != nil && s.To == want && between(s.From, t.Replicas, s.To) && seen.Replicas != nil && *seen.Replicas != s.To
 }
 
 // between says whether a size is on the way from one to another, and not there yet.
@@ -115,7 +151,11 @@ func between(from, size, to int32) bool {
 	return from <= size && size < to || from >= size && size > to
 }
 
-func (d *decision) sentence(name string) string {
+func (d *decision) sentence(name string, a aim) string {
+	if a.Load != nil && d.Reason == a.Load.Decision.Reason {
+		return fmt.Sprintf("Deployment %s: %s", name, a.Load.Decision.Message)
+	}
+
 	switch d.Reason {
 	case v1alpha1.ScaleReasonInitialSize:
 		return fmt.Sprintf("Deployment %s gets its first size: %d replicas (it asked for %d)", name, d.To, d.From)
@@ -131,12 +171,12 @@ func (d *decision) sentence(name string) string {
 }
 
 // observe records in the status what was seen of a target that exists.
-func observe(mg *v1alpha1.AgentScaler, t target) {
-	want := desired(mg.Spec.ForProvider)
+func observe(mg *v1alpha1.AgentScaler, t target, a aim) {
+	want := a.Want
 	mg.Status.AtProvider.Replicas = &t.Replicas
 	mg.Status.AtProvider.DesiredReplicas = &want
 	mg.Status.AtProvider.LabelSelector = t.Selector
-	mg.SetConditions(scalingActive(mg, t))
+	mg.SetConditions(scalingActive(mg, t, a))
 
 	// A scaler that only recommends has done what it is asked to do whatever the target's size.
 	if t.Replicas == want || !mayUpdate(mg.GetManagementPolicies()) {
@@ -156,9 +196,8 @@ func observeMissing(mg *v1alpha1.AgentScaler, why string) {
 	)
 }
 
-func scalingActive(mg *v1alpha1.AgentScaler, t target) xpv2.Condition {
-	p := mg.Spec.ForProvider
-	want := desired(p)
+func scalingActive(mg *v1alpha1.AgentScaler, t target, a aim) xpv2.Condition {
+	p, want := mg.Spec.ForProvider, a.Want
 
 	switch {
 	case !mayUpdate(mg.GetManagementPolicies()):
@@ -168,12 +207,29 @@ func scalingActive(mg *v1alpha1.AgentScaler, t target) xpv2.Condition {
 		return condition(mg, corev1.ConditionTrue, v1alpha1.ReasonSuspended,
 			fmt.Sprintf("Deployment %s is kept at no replicas until spec.forProvider.suspend is removed", t.Name))
 	case len(p.Triggers) > 0:
-		return condition(mg, corev1.ConditionFalse, v1alpha1.ReasonTriggersUnsupported,
-			fmt.Sprintf("This version does not evaluate spec.forProvider.triggers: Deployment %s is kept at %d replicas", t.Name, want))
+		return loadCondition(mg, t, a)
 	default:
 		return condition(mg, corev1.ConditionTrue, v1alpha1.ReasonFixedSize,
 			fmt.Sprintf("Deployment %s is kept at %d replicas", t.Name, want))
 	}
+}
+
+// loadCondition says whether the load is known that the size follows. Its message has no figure in it that changes with each look.
+func loadCondition(mg *v1alpha1.AgentScaler, t target, a aim) xpv2.Condition {
+	var held []string
+
+	for _, v := range a.Load.Decision.Vetoes {
+		if v.Name == scale.VetoNoData || v.Name == scale.VetoStale || v.Name == scale.VetoPartial {
+			held = append(held, v.Why)
+		}
+	}
+
+	if len(held) == 0 {
+		return condition(mg, corev1.ConditionTrue, v1alpha1.ReasonLoadKnown, fmt.Sprintf("The size of Deployment %s follows its load", t.Name))
+	}
+
+	return condition(mg, corev1.ConditionFalse, v1alpha1.ReasonLoadUnknown,
+		fmt.Sprintf("No worker of Deployment %s is removed: %s", t.Name, strings.Join(held, ", and ")))
 }
 
 func condition(mg *v1alpha1.AgentScaler, s corev1.ConditionStatus, r xpv2.ConditionReason, msg string) xpv2.Condition {

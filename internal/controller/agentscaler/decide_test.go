@@ -9,11 +9,22 @@ import (
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
+	"github.com/southwest-ai/agent-operator/internal/controller/load"
+	"github.com/southwest-ai/agent-operator/internal/scale"
 )
 
 func ptr[T any](v T) *T { return &v }
 
-func TestDesired(t *testing.T) {
+// wanted returns what is asked for where no load decides.
+func wanted(p v1alpha1.AgentScalerParameters) aim {
+	if p.Suspend {
+		return aim{}
+	}
+
+	return aim{Want: firstSize(p)}
+}
+
+func TestFirstSize(t *testing.T) {
 	trigger := []v1alpha1.Trigger{{Type: "QueueDepth", Target: 5}}
 
 	cases := map[string]struct {
@@ -31,8 +42,8 @@ func TestDesired(t *testing.T) {
 
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := desired(tc.p); got != tc.want {
-				t.Errorf("%s\ndesired(...) = %d, want %d", tc.reason, got, tc.want)
+			if got := wanted(tc.p).Want; got != tc.want {
+				t.Errorf("%s\nfirstSize(...) = %d, want %d", tc.reason, got, tc.want)
 			}
 		})
 	}
@@ -54,14 +65,39 @@ func recorded(s v1alpha1.AgentScalerStatus, from, to int32, reason string) v1alp
 
 func TestDecide(t *testing.T) {
 	fixed, suspended := v1alpha1.ReasonFixedSize, v1alpha1.ReasonSuspended
+	triggered := v1alpha1.AgentScalerParameters{Replicas: 3, Triggers: []v1alpha1.Trigger{{Type: v1alpha1.TriggerQueueDepth, Target: 5}}}
 
 	cases := map[string]struct {
 		reason string
 		last   v1alpha1.AgentScalerStatus
 		p      v1alpha1.AgentScalerParameters
 		size   int32
+		load   *load.View
 		want   *decision
 	}{
+		"Load": {
+			reason: "A size that follows the load has the load's reason.",
+			last:   lastSeen(3, 3, v1alpha1.ReasonLoadKnown),
+			p:      triggered,
+			size:   3,
+			load:   &load.View{Decision: scale.Decision{Replicas: 7, Reason: scale.ReasonLoadHigher, Message: "from 3 to 7 of 7 wanted: QueueDepth 33 at 5 per worker wants 7"}},
+			want:   &decision{From: 3, To: 7, Reason: scale.ReasonLoadHigher, Message: "Deployment coder: from 3 to 7 of 7 wanted: QueueDepth 33 at 5 per worker wants 7"},
+		},
+		"LoadDrift": {
+			reason: "A load that wants what it did has nothing to do with a size that somebody else changed.",
+			last:   lastSeen(3, 3, v1alpha1.ReasonLoadKnown),
+			p:      triggered,
+			size:   2,
+			load:   &load.View{Decision: scale.Decision{Replicas: 3, Reason: scale.ReasonSteady, Message: "3 is what is wanted"}},
+			want:   &decision{From: 2, To: 3, Reason: v1alpha1.ScaleReasonDriftCorrected, Message: "Deployment coder was set to 2 replicas by somebody else and is put back to 3"},
+		},
+		"Halfway": {
+			reason: "A change that removes workers is one change until it is done.",
+			last:   recorded(lastSeen(9, 3, fixed), 10, 3, v1alpha1.ScaleReasonResumed),
+			p:      v1alpha1.AgentScalerParameters{Replicas: 3},
+			size:   7,
+			want:   &decision{From: 7, To: 3, Reason: v1alpha1.ScaleReasonResumed, Message: "Deployment coder is resumed: from 7 replicas to 3"},
+		},
 		"Nothing": {
 			reason: "A target of the right size is left alone.",
 			p:      v1alpha1.AgentScalerParameters{Replicas: 3},
@@ -146,7 +182,14 @@ func TestDecide(t *testing.T) {
 
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := decide(tc.last, tc.p, target{Name: "coder", Replicas: tc.size})
+			a := wanted(tc.p)
+			a.Load = tc.load
+
+			if tc.load != nil {
+				a.Want = tc.load.Decision.Replicas
+			}
+
+			got := decide(tc.last, tc.p, target{Name: "coder", Replicas: tc.size}, a)
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("%s\ndecide(...): -want, +got:\n%s", tc.reason, diff)
 			}
@@ -182,7 +225,7 @@ func TestDecideProperties(t *testing.T) {
 		p := v1alpha1.AgentScalerParameters{Replicas: sizes.Draw(t, "replicas"), Suspend: rapid.Bool().Draw(t, "suspend")}
 		if rapid.Bool().Draw(t, "triggers") {
 			p.Triggers = []v1alpha1.Trigger{{Type: "QueueDepth", Target: 5}}
-			p.MinReplicaCount = ptr(sizes.Draw(t, "min"))
+			p.MinReplicaCount = ptr(1 + sizes.Draw(t, "min"))
 			p.MaxReplicaCount = ptr(*p.MinReplicaCount + sizes.Draw(t, "max - min"))
 		}
 
@@ -190,30 +233,31 @@ func TestDecideProperties(t *testing.T) {
 		last := lastSeen(sizes.Draw(t, "seen"), sizes.Draw(t, "wanted"), rapid.SampledFrom(reasons).Draw(t, "active"))
 		seen := target{Name: "coder", Replicas: sizes.Draw(t, "size")}
 
-		if n := desired(p); !p.Suspend && len(p.Triggers) > 0 && (n < *p.MinReplicaCount || n > *p.MaxReplicaCount) {
+		a := wanted(p)
+		if n := a.Want; !p.Suspend && len(p.Triggers) > 0 && (n < *p.MinReplicaCount || n > *p.MaxReplicaCount) {
 			t.Fatalf("%d is not within %d and %d", n, *p.MinReplicaCount, *p.MaxReplicaCount)
 		}
 
-		d := decide(last, p, seen)
-		if (d == nil) != upToDate(p, seen) {
-			t.Fatalf("decision %v although upToDate is %t", d, upToDate(p, seen))
+		d := decide(last, p, seen, a)
+		if (d == nil) != (seen.Replicas == a.Want) {
+			t.Fatalf("decision %v from %d to %d", d, seen.Replicas, a.Want)
 		}
 
 		if d == nil {
 			return
 		}
 
-		if d.From != seen.Replicas || d.To != desired(p) || d.Reason == "" || d.Message == "" {
-			t.Fatalf("decision %+v does not lead from %d to %d with a reason", d, seen.Replicas, desired(p))
+		if d.From != seen.Replicas || d.To != a.Want || d.Reason == "" || d.Message == "" {
+			t.Fatalf("decision %+v does not lead from %d to %d with a reason", d, seen.Replicas, a.Want)
 		}
 
 		// Whoever finds the record of a change that was not made makes the same change for the same reason.
 		crashed := recorded(lastSeen(d.From, d.To, v1alpha1.ReasonFixedSize), d.From, d.To, d.Reason)
-		if diff := cmp.Diff(d, decide(crashed, p, seen)); diff != "" {
+		if diff := cmp.Diff(d, decide(crashed, p, seen, a)); diff != "" {
 			t.Fatalf("after a crash another decision is made:\n%s", diff)
 		}
 
-		if d := decide(crashed, p, target{Name: "coder", Replicas: d.To}); d != nil {
+		if d := decide(crashed, p, target{Name: "coder", Replicas: d.To}, a); d != nil {
 			t.Fatalf("a change that was made is made again: %+v", d)
 		}
 	})

@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
 // deployments are the Targets of a cluster.
@@ -28,7 +30,10 @@ func (d *deployments) Get(ctx context.Context, key types.NamespacedName) (target
 		return target{}, kerrors.NewNotFound(schema.GroupResource{Group: appsv1.GroupName, Resource: "deployments"}, key.Name)
 	}
 
-	return target{Name: key.Name, Replicas: sizeOf(dep), Selector: metav1.FormatLabelSelector(dep.Spec.Selector)}, nil
+	return target{
+		Name: key.Name, Replicas: sizeOf(dep), Selector: metav1.FormatLabelSelector(dep.Spec.Selector),
+		Dispatcher: dep.Labels[monitorapi.LabelDispatcher], RollingOut: dep.Status.UpdatedReplicas < dep.Status.Replicas,
+	}, nil
 }
 
 // Size returns the size that the API server knows now.

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	cevent "sigs.k8s.io/controller-runtime/pkg/event"
 
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
+	"github.com/southwest-ai/agent-operator/internal/controller/load"
 	"github.com/southwest-ai/agent-operator/internal/worker"
 )
 
@@ -42,11 +44,25 @@ type Pools interface {
 	LetGo(ctx context.Context, s *v1alpha1.AgentScaler) error
 }
 
+// A Meter measures what pools have to do.
+type Meter interface {
+	// View says what is known of a scaler's pool, and has it measured from now on, until Forget.
+	View(s *v1alpha1.AgentScaler, at load.Sized) load.View
+	Forget(s *v1alpha1.AgentScaler)
+
+	// Published says that the status tells what the View said.
+	Published(s *v1alpha1.AgentScaler, v load.View)
+
+	// Wakes are the scalers that should be looked at.
+	Wakes() <-chan cevent.GenericEvent
+}
+
 // A connector makes the external client of an AgentScaler. It needs no credentials and so reads no provider
 // configuration: what it scales is in the cluster it runs in.
 type connector struct {
 	targets Targets
 	pools   Pools
+	meter   Meter
 	status  client.SubResourceWriter
 	record  event.Recorder
 	log     logging.Logger
@@ -63,6 +79,7 @@ func (c *connector) Connect(_ context.Context, _ *v1alpha1.AgentScaler) (managed
 type external struct {
 	*connector
 
+	aim        aim
 	decision   *decision
 	unfinished bool
 }
@@ -77,7 +94,11 @@ func (e *external) Observe(ctx context.Context, mg *v1alpha1.AgentScaler) (manag
 		return managed.ExternalObservation{ResourceExists: false}, e.letGo(ctx, mg)
 	}
 
-	t, err := e.look(ctx, mg)
+	t, err := e.targets.Get(ctx, targetOf(mg))
+	if err == nil {
+		t, err = e.look(ctx, mg, t)
+	}
+
 	if kerrors.IsNotFound(err) {
 		observeMissing(mg, fmt.Sprintf("Waiting for Deployment %s with the label southwest.ai/dispatcher: there is none in namespace %s", p.ScaleTargetRef.Name, mg.GetNamespace()))
 		// The target is composed by somebody else and the watch tells when it appears. Saying that it does not exist
@@ -89,11 +110,12 @@ func (e *external) Observe(ctx context.Context, mg *v1alpha1.AgentScaler) (manag
 		return managed.ExternalObservation{}, errors.Wrap(err, "cannot get the size of the scale target")
 	}
 
-	e.decision = decide(mg.Status, p, t)
-	e.unfinished = unfinished(mg.Status.AtProvider, p, t)
-	observe(mg, t)
+	e.decision = decide(mg.Status, p, t, e.aim)
+	e.unfinished = unfinished(mg.Status.AtProvider, t, e.aim.Want)
+	e.publish(mg)
+	observe(mg, t, e.aim)
 
-	o := managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: e.decision == nil && e.work.settled(mg, desired(p))}
+	o := managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: e.decision == nil && e.work.settled(mg, e.aim.Want)}
 	if e.decision != nil {
 		o.Diff = e.decision.Message
 	}
@@ -110,15 +132,19 @@ func (e *external) letGo(ctx context.Context, mg *v1alpha1.AgentScaler) error {
 	}
 
 	e.work.forget(mg)
+	e.meter.Forget(mg)
 
 	return nil
 }
 
-func (e *external) look(ctx context.Context, mg *v1alpha1.AgentScaler) (target, error) {
-	t, err := e.targets.Get(ctx, targetOf(mg))
-	if err != nil || upToDate(mg.Spec.ForProvider, t) {
-		return t, err
+// look finds the size that the target should have, and the size that it has: what the cache says if that is the same, and else what
+// the API server does.
+func (e *external) look(ctx context.Context, mg *v1alpha1.AgentScaler, t target) (target, error) {
+	if e.aim = e.aimOf(mg, t); e.aim.Want == t.Replicas {
+		return t, nil
 	}
+
+	var err error
 
 	t.Replicas, err = e.targets.Size(ctx, targetOf(mg))
 
@@ -145,10 +171,11 @@ func (e *external) Update(ctx context.Context, mg *v1alpha1.AgentScaler) (manage
 		}
 	}
 
-	want := desired(mg.Spec.ForProvider)
+	want := e.aim.Want
 
 	r, err := e.advance(ctx, mg, want)
 	e.tell(mg, r)
+	removed(mg, e.now(), r.Done)
 
 	size := sizeAfter(r, *mg.Status.AtProvider.Replicas)
 	mg.Status.AtProvider.Replicas = &size
@@ -215,7 +242,9 @@ func sizeAfter(r worker.Result, before int32) int32 {
 // when the spec has changed since, its event is on the way and a new decision follows this one.
 func (e *external) recordDecision(ctx context.Context, mg *v1alpha1.AgentScaler) error {
 	d := e.decision
-	mg.Status.AtProvider.LastScale = &v1alpha1.LastScale{Time: e.now(), From: d.From, To: d.To, Reason: d.Reason, Message: d.Message}
+	last := v1alpha1.LastScale{Time: e.now(), From: d.From, To: d.To, Reason: d.Reason, Message: d.Message}
+	mg.Status.AtProvider.LastScale = &last
+	e.remember(mg, last)
 
 	patch, err := json.Marshal(map[string]any{"status": mg.Status})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	cevent "sigs.k8s.io/controller-runtime/pkg/event"
 
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
+	"github.com/southwest-ai/agent-operator/internal/controller/load"
 	"github.com/southwest-ai/agent-operator/internal/worker"
 )
 
@@ -86,6 +88,14 @@ func (f *fakeStatus) Patch(_ context.Context, o client.Object, _ client.Patch, _
 	return nil
 }
 
+// A fakeMeter knows nothing.
+type fakeMeter struct{}
+
+func (fakeMeter) View(*v1alpha1.AgentScaler, load.Sized) load.View { return load.View{} }
+func (fakeMeter) Forget(*v1alpha1.AgentScaler)                     {}
+func (fakeMeter) Published(*v1alpha1.AgentScaler, load.View)       {}
+func (fakeMeter) Wakes() <-chan cevent.GenericEvent                { return nil }
+
 type events []event.Event
 
 func (e *events) Event(_ runtime.Object, ev event.Event)     { *e = append(*e, ev) }
@@ -111,6 +121,7 @@ type outcome struct {
 	Active      xpv2.ConditionReason
 	Version     string
 	Writes      int
+	Decisions   int
 	Events      []event.Reason
 	Released    bool
 	Err         bool
@@ -156,8 +167,8 @@ func TestReconcile(t *testing.T) {
 				Ready:   xpv2.ReasonAvailable,
 				Active:  v1alpha1.ReasonFixedSize,
 				Version: "2",
-				Writes:  1,
-				Events:  []event.Reason{v1alpha1.ScaleReasonInitialSize},
+				Writes:  1, Decisions: 1,
+				Events: []event.Reason{v1alpha1.ScaleReasonInitialSize},
 			},
 		},
 		"LateCache": {
@@ -186,8 +197,8 @@ func TestReconcile(t *testing.T) {
 					LastScale: last(1, 3, v1alpha1.ScaleReasonInitialSize, "Deployment coder gets its first size: 3 replicas (it asked for 1)"),
 				},
 				Active:  v1alpha1.ReasonFixedSize,
-				Version: "1",
-				Err:     true,
+				Version: "1", Decisions: 1,
+				Err: true,
 			},
 		},
 		"NotScaled": {
@@ -204,8 +215,8 @@ func TestReconcile(t *testing.T) {
 				Ready:   xpv2.ReasonUnavailable,
 				Active:  v1alpha1.ReasonFixedSize,
 				Version: "2",
-				Writes:  1,
-				Err:     true,
+				Writes:  1, Decisions: 1,
+				Err: true,
 			},
 		},
 		"Finishes": {
@@ -262,7 +273,7 @@ func TestReconcile(t *testing.T) {
 			}
 
 			recorder := &events{}
-			c := &connector{targets: tc.target, pools: tc.target, work: newWork(), status: tc.status, record: recorder, log: logging.NewNopLogger(), now: func() metav1.Time { return now }}
+			c := &connector{targets: tc.target, pools: tc.target, meter: fakeMeter{}, work: newWork(), status: tc.status, record: recorder, log: logging.NewNopLogger(), now: func() metav1.Time { return now }}
 
 			e, err := c.Connect(t.Context(), tc.mg)
 			if err != nil {
@@ -281,6 +292,14 @@ func TestReconcile(t *testing.T) {
 			got.Actual = tc.target.actual
 			got.Released = tc.target.released
 			got.Status = tc.mg.Status.AtProvider
+
+			for _, d := range got.Status.Decisions {
+				if diff := cmp.Diff(*got.Status.LastScale, d.LastScale); diff != "" {
+					t.Errorf("the decisions tell of another change than the last: %s", diff)
+				}
+			}
+
+			got.Decisions, got.Status.Decisions = len(got.Status.Decisions), nil
 			got.Ready = tc.mg.GetCondition(xpv2.TypeReady).Reason
 			got.Active = tc.mg.GetCondition(v1alpha1.ConditionScalingActive).Reason
 			got.Version = tc.mg.GetResourceVersion()

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/controller"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
@@ -33,8 +34,8 @@ import (
 const TargetIndex = "spec.forProvider.scaleTargetRef.name"
 
 // Setup adds the controller of AgentScalers to a manager, and TargetIndex to its cache. The extra options are applied
-// last.
-func Setup(mgr ctrl.Manager, o controller.Options, pools Pools, extra ...managed.ReconcilerOption) error {
+// after its own, but when it looks again is its own affair.
+func Setup(mgr ctrl.Manager, o controller.Options, pools Pools, meter Meter, extra ...managed.ReconcilerOption) error {
 	name := managed.ControllerName(v1alpha1.AgentScalerGroupVersionKind.GroupKind().String())
 	kube := mgr.GetClient()
 
@@ -50,6 +51,7 @@ func Setup(mgr ctrl.Manager, o controller.Options, pools Pools, extra ...managed
 	c := &connector{
 		targets: &deployments{kube: kube},
 		pools:   pools,
+		meter:   meter,
 		work:    newWork(),
 		status:  kube.Status(),
 		record:  record,
@@ -62,15 +64,17 @@ func Setup(mgr ctrl.Manager, o controller.Options, pools Pools, extra ...managed
 		managed.WithInitializers(managed.InitializerFn(initializer(kube))),
 		managed.WithLogger(o.Logger.WithValues("controller", name)),
 		managed.WithRecorder(record),
-		managed.WithPollIntervalHook(c.work.again),
 	)
-	r := managed.NewReconciler(mgr, resource.ManagedKind(v1alpha1.AgentScalerGroupVersionKind), append(opts, extra...)...)
+	// Last, because who removes workers is not to wait for the next poll.
+	opts = append(append(opts, extra...), managed.WithPollIntervalHook(c.work.again))
+	r := managed.NewReconciler(mgr, resource.ManagedKind(v1alpha1.AgentScalerGroupVersionKind), opts...)
 
 	return ctrl.NewControllerManagedBy(mgr).
 		Named(name).
 		WithOptions(o.ForControllerRuntime()).
 		// Our own writes of the status are no reason to look again.
 		For(&v1alpha1.AgentScaler{}, builder.WithPredicates(predicate.Or(resource.DesiredStateChanged(), othersLetGo()))).
+		WatchesRawSource(source.Channel(meter.Wakes(), &handler.EnqueueRequestForObject{})).
 		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(scalersOf(kube)), builder.WithPredicates(sizeChanged())).
 		Complete(ratelimiter.NewReconciler(name, r, o.GlobalRateLimiter))
 }

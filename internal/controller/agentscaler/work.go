@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/event"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/resource"
@@ -25,6 +26,8 @@ const (
 	// soon is when a pool is looked at again that was just changed, and later when nothing has come of that for a while.
 	soon  = time.Second
 	later = 5 * time.Second
+	// jitter is by which part the time between two polls is lengthened at most, so that they do not all come at once.
+	jitter = 0.1
 	// patient is how many looks in vain make a while.
 	patient = 30
 )
@@ -113,7 +116,7 @@ func (w *work) again(mg resource.Managed, poll time.Duration) time.Duration {
 
 	switch j, known := w.jobs[mg.GetUID()]; {
 	case !known || j.settled:
-		return poll
+		return wait.Jitter(poll, jitter)
 	case j.vain > patient:
 		return min(later, poll)
 	default:

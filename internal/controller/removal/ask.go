@@ -2,11 +2,7 @@ package removal
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"net/http"
 	"sync"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -14,11 +10,8 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/worker"
 )
 
-const (
-	// askers is how many workers are asked at once, and askTimeout how long one has to answer.
-	askers     = 16
-	askTimeout = 2 * time.Second
-)
+// askers is how many workers of a pool are asked at once.
+const askers = 16
 
 // ask fills in what the monitors say. One that does not answer has no report.
 func (c *cluster) ask(ctx context.Context, workers []worker.Worker, pods []corev1.Pod) {
@@ -43,36 +36,13 @@ func (c *cluster) ask(ctx context.Context, workers []worker.Worker, pods []corev
 		wg.Go(func() {
 			defer func() { <-begin }()
 
-			if s, err := c.status(ctx, ips[w.UID]); err == nil && s.Pod == w.Name {
+			if s, err := c.monitors.Status(ctx, w.Name, ips[w.UID]); err == nil {
 				w.Report = reportOf(s)
 			}
 		})
 	}
 
 	wg.Wait()
-}
-
-func (p *Pools) status(ctx context.Context, ip string) (monitorapi.Status, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s:%d%s", ip, monitorapi.Port, monitorapi.PathStatus), nil)
-	if err != nil {
-		return monitorapi.Status{}, err
-	}
-
-	rsp, err := p.http.Do(req)
-	if err != nil {
-		return monitorapi.Status{}, err
-	}
-	defer rsp.Body.Close() //nolint:errcheck // It was only read.
-
-	var s monitorapi.Status
-	if rsp.StatusCode != http.StatusOK {
-		return s, fmt.Errorf("the monitor answers %s", rsp.Status)
-	}
-
-	return s, json.NewDecoder(http.MaxBytesReader(nil, rsp.Body, 1<<20)).Decode(&s)
 }
 
 func reportOf(s monitorapi.Status) *worker.Report {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"net/http"
 	"sync"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"github.com/southwest-ai/agent-operator/internal/checkpoint"
+	"github.com/southwest-ai/agent-operator/internal/controller/monitors"
 	"github.com/southwest-ai/agent-operator/internal/controller/slot"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 	"github.com/southwest-ai/agent-operator/internal/worker"
@@ -32,7 +32,7 @@ type Pools struct {
 	kube        client.Client
 	ledgers     *slot.Ledgers
 	repos       Repositories
-	http        *http.Client
+	monitors    *monitors.Client
 	now         func() time.Time
 
 	// ctx ends with the provider, and wg is what runs until then.
@@ -46,13 +46,12 @@ type Pools struct {
 }
 
 // NewPools returns the pools of a cluster. Start must run for as long as they are used.
-func NewPools(kube client.Client, live client.Reader, repos Repositories) *Pools {
+func NewPools(kube client.Client, live client.Reader, repos Repositories, m *monitors.Client) *Pools {
 	ctx, cancel := context.WithCancel(context.Background())
 
 	return &Pools{
 		cache: kube, live: live, kube: kube, ledgers: slot.NewLedgers(live, kube), repos: repos, now: time.Now,
-		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1, MaxIdleConns: 4 * askers, IdleConnTimeout: time.Minute}, Timeout: askTimeout},
-		ctx:  ctx, cancel: cancel, turns: make(chan struct{}, readers), readings: map[string]*reading{},
+		monitors: m, ctx: ctx, cancel: cancel, turns: make(chan struct{}, readers), readings: map[string]*reading{},
 	}
 }
 
@@ -61,7 +60,6 @@ func (p *Pools) Start(ctx context.Context) error {
 	<-ctx.Done()
 	p.cancel()
 	p.wg.Wait()
-	p.http.CloseIdleConnections()
 
 	return nil
 }

@@ -1,0 +1,92 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	agentv1alpha1 "github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
+	"github.com/southwest-ai/agent-operator/apis/v1alpha1"
+)
+
+// scaled lets a pool follow its unfinished tasks, one a worker, with no patience.
+func scaled(most int32) func(*v1alpha1.AIDispatcher) {
+	return func(ad *v1alpha1.AIDispatcher) {
+		ad.Spec.Replicas = ptr.To[int32](1)
+		ad.Spec.Scaling = &v1alpha1.Scaling{
+			MinReplicas: ptr.To[int32](1), MaxReplicas: &most,
+			Metrics:   []v1alpha1.Metric{{Type: "QueueDepth", Target: 1}},
+			ScaleDown: &v1alpha1.ScaleDown{StabilizationSeconds: ptr.To[int32](5)},
+		}
+	}
+}
+
+// A pool grows with its tasks and shrinks when they are done, but never by the one that is still at work.
+func TestScalesOnWork(t *testing.T) {
+	ns := namespace(t)
+	startObjects(t, ns)
+
+	const most = 20
+
+	ad := create(t, ns, "quickstart", scaled(most), saving)
+	first := settled(t, ad, 1)["0"]
+
+	// Three tasks too many for the bounds: they are all the first worker's, for it is alone.
+	since := time.Now()
+
+	for i := range most + 3 {
+		tellLater(t, ns, fmt.Sprint("s", i), "[delay 50s] This takes a while.")
+	}
+
+	eventually(t, fmt.Sprintf("the pool is asked to have %d workers", most), func(ctx context.Context) error {
+		s, err := scalerOf(ctx, ad)
+		if err == nil && ptr.Deref(s.Status.AtProvider.DesiredReplicas, 0) != most {
+			err = fmt.Errorf("it wants %v because %+v", s.Status.AtProvider.DesiredReplicas, s.Status.AtProvider.Load)
+		}
+
+		return err
+	})
+	t.Logf("from the first task to %d wanted workers: %s", most, time.Since(since).Round(100*time.Millisecond))
+
+	all := settled(t, ad, most)
+	long := occupy(t, all["7"], 180)
+
+	after := settled(t, ad, 1)
+	if after["7"].UID != all["7"].UID {
+		t.Errorf("the busy worker of slot 7 was removed, or another was kept: %v; the first was %s", slotsOf(after), first.Name)
+	}
+
+	s, err := scalerOf(t.Context(), ad)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	removed := 0
+	for _, d := range s.Status.AtProvider.Decisions {
+		removed += len(d.Removed)
+
+		for _, w := range d.Removed {
+			if w.Checkpoint == "" || w.Forced {
+				t.Errorf("worker %s was removed with checkpoint %q, forced %t", w.Name, w.Checkpoint, w.Forced)
+			}
+		}
+	}
+
+	if removed != most-1 {
+		t.Errorf("the decisions tell of %d removed workers, want %d: %+v", removed, most-1, s.Status.AtProvider.Decisions)
+	}
+
+	completed(t, all["7"], long)
+}
+
+func scalerOf(ctx context.Context, ad *v1alpha1.AIDispatcher) (*agentv1alpha1.AgentScaler, error) {
+	s := &agentv1alpha1.AgentScaler{}
+
+	return s, kube.Get(ctx, client.ObjectKeyFromObject(ad), s)
+}

@@ -1,0 +1,94 @@
+package load
+
+import (
+	"maps"
+	"strconv"
+	"time"
+
+	"github.com/southwest-ai/agent-operator/internal/monitorapi"
+)
+
+// tokens are what a pool has used since its scaler is there. The total is the sum of what each worker's counter grew by, and is kept
+// with how far each counter was added: so none is added twice, whoever goes on with it. What a worker uses between the last look at
+// it and its end is not in it.
+type tokens struct {
+	total    int64
+	known    bool
+	counters map[string]int64
+	// used are the tokens of the last minute, by when they were seen.
+	used []use
+}
+
+type use struct {
+	at time.Time
+	n  int64
+}
+
+func newTokens(total *int64, counters map[string]int64) tokens {
+	t := tokens{counters: map[string]int64{}}
+	maps.Copy(t.counters, counters)
+
+	if total != nil {
+		t.total, t.known = *total, true
+	}
+
+	return t
+}
+
+// identity names a worker's counter: its monitor's, which begins at 0 whenever the monitor starts.
+func identity(s monitorapi.Status) string {
+	return s.Pod + "/" + strconv.FormatInt(s.StartedAt.Unix(), 36)
+}
+
+// add adds what workers have used since they were last seen, and forgets the counters of those that are gone. Which are there is
+// known only of those that answered or may yet.
+func (t *tokens) add(now time.Time, answers []monitorapi.Status, pods map[string]bool) {
+	var grown int64
+
+	for _, s := range answers {
+		if s.Tokens == nil {
+			continue
+		}
+
+		id, n := identity(s), s.Tokens.Input+s.Tokens.Output
+		grown += max(0, n-t.counters[id])
+		t.counters[id] = max(n, t.counters[id])
+		t.known = true
+	}
+
+	t.total += grown
+
+	maps.DeleteFunc(t.counters, func(id string, _ int64) bool { return !pods[podOf(id)] })
+
+	kept := t.used[:0]
+
+	for _, u := range t.used {
+		if now.Sub(u.at) < time.Minute {
+			kept = append(kept, u)
+		}
+	}
+
+	t.used = kept
+	if grown > 0 {
+		t.used = append(t.used, use{at: now, n: grown})
+	}
+}
+
+// perMinute returns the tokens of the last minute.
+func (t *tokens) perMinute() (n int64) {
+	for _, u := range t.used {
+		n += u.n
+	}
+
+	return n
+}
+
+func podOf(id string) string {
+	for i := range id {
+		if id[i] == '/' {
+			return id[:i]
+		}
+	}
+
+	return id
+}

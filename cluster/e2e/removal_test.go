@@ -121,6 +121,20 @@ func TestRemovalWhileTheProviderDies(t *testing.T) {
 
 	for range 3 {
 		killProvider(t)
+		eventually(t, "the provider is back", func(ctx context.Context) error {
+			pods := &corev1.PodList{}
+			if err := kube.List(ctx, pods, client.InNamespace("crossplane-system"), client.MatchingLabels{"pkg.crossplane.io/provider": "southwest-ai-provider-aidispatcher"}); err != nil {
+				return err
+			}
+
+			for _, p := range pods.Items {
+				if p.DeletionTimestamp == nil && p.Status.Phase == corev1.PodRunning {
+					return nil
+				}
+			}
+
+			return fmt.Errorf("there are %d pods, and none runs", len(pods.Items))
+		})
 	}
 
 	after := settled(t, ad, 1)

@@ -146,9 +146,9 @@ func unfinished(seen v1alpha1.AgentScalerObservation, t target, want int32) bool
 	return s != nil && s.To == want && between(s.From, t.Replicas, s.To) && seen.Replicas != nil && *seen.Replicas != s.To
 }
 
-// between says whether a size is on the way from one to another, and not there yet.
+// between says whether a size is on the way from one to another, and not there yet. Workers are added in one step.
 func between(from, size, to int32) bool {
-	return from <= size && size < to || from >= size && size > to
+	return size == from || from > size && size > to
 }
 
 func (d *decision) sentence(name string, a aim) string {

@@ -33,7 +33,7 @@ func (e *external) publish(mg *v1alpha1.AgentScaler) {
 		at.Load = loadOf(e.now(), v.Decision)
 	}
 
-	e.meter.Published(mg, *v)
+	e.meter.Published(mg)
 }
 
 func narrow(n *int64) *int32 {

@@ -72,8 +72,9 @@ type pool struct {
 	unsafe   string
 	workers  int
 
-	tokens    tokens
-	figures   Figures
+	tokens  tokens
+	figures Figures
+	// published is when the status was last to tell, told and reason what it told when it was last seen.
 	published time.Time
 	told      Figures
 	reason    string
@@ -134,13 +135,13 @@ func (m *Meter) View(s *v1alpha1.AgentScaler, at Sized) View {
 	return View{Decision: d, Figures: p.figures.clone(), Due: p.tells(m.now(), d)}
 }
 
-// Published says that the status tells what the last View said.
-func (m *Meter) Published(s *v1alpha1.AgentScaler, v View) {
+// Published says that the status is about to tell what the last View said. Should that be lost, it is told when it is due again.
+func (m *Meter) Published(s *v1alpha1.AgentScaler) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
 	if p := m.pools[s.GetUID()]; p != nil {
-		p.published, p.told, p.reason = m.now(), v.Figures, v.Decision.Reason
+		p.published = m.now()
 	}
 }
 
@@ -167,6 +168,7 @@ func newPool(s *v1alpha1.AgentScaler, now time.Time, at Sized) *pool {
 func (p *pool) follow(s *v1alpha1.AgentScaler, at Sized) {
 	params, was := s.Spec.ForProvider, p.interval
 	p.at, p.dispatcher = at, at.Dispatcher
+	p.told, p.reason = toldBy(s.Status.AtProvider)
 	p.auto = len(params.Triggers) > 0 && !params.Suspend
 	p.policy = PolicyOf(params)
 
@@ -304,6 +306,22 @@ func (m *Meter) rouse(key types.NamespacedName) {
 	case m.wake <- event.GenericEvent{Object: s}:
 	default:
 	}
+}
+
+// toldBy returns what a status tells.
+func toldBy(at v1alpha1.AgentScalerObservation) (Figures, string) {
+	f := Figures{Depth: at.QueueDepth, Tokens: at.TokenUsage, PerMinute: at.TokensPerMinute}
+
+	if at.ActiveWorkers != nil {
+		n := int64(*at.ActiveWorkers)
+		f.Active = &n
+	}
+
+	if at.Load == nil {
+		return f, ""
+	}
+
+	return f, at.Load.Reason
 }
 
 func (f Figures) clone() Figures {

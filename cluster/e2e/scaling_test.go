@@ -15,14 +15,14 @@ import (
 	"github.com/southwest-ai/agent-operator/apis/v1alpha1"
 )
 
-// scaled lets a pool follow its unfinished tasks, one a worker, with no patience.
+// scaled lets a pool follow its unfinished tasks, one a worker, with little patience: not more than it takes to start all workers.
 func scaled(most int32) func(*v1alpha1.AIDispatcher) {
 	return func(ad *v1alpha1.AIDispatcher) {
 		ad.Spec.Replicas = ptr.To[int32](1)
 		ad.Spec.Scaling = &v1alpha1.Scaling{
 			MinReplicas: ptr.To[int32](1), MaxReplicas: &most,
 			Metrics:   []v1alpha1.Metric{{Type: "QueueDepth", Target: 1}},
-			ScaleDown: &v1alpha1.ScaleDown{StabilizationSeconds: ptr.To[int32](5)},
+			ScaleDown: &v1alpha1.ScaleDown{StabilizationSeconds: ptr.To[int32](45)},
 		}
 	}
 }
@@ -37,11 +37,11 @@ func TestScalesOnWork(t *testing.T) {
 	ad := create(t, ns, "quickstart", scaled(most), saving)
 	first := settled(t, ad, 1)["0"]
 
-	// Three tasks too many for the bounds: they are all the first worker's, for it is alone.
+	// Three tasks too many for the bounds. They are all the first worker's, for it is alone, and it does one at a time.
 	since := time.Now()
 
 	for i := range most + 3 {
-		tellLater(t, ns, fmt.Sprint("s", i), "[delay 50s] This takes a while.")
+		tellLater(t, ns, fmt.Sprint("s", i), "[delay 2s] This takes a while.")
 	}
 
 	eventually(t, fmt.Sprintf("the pool is asked to have %d workers", most), func(ctx context.Context) error {

@@ -13,13 +13,11 @@ const (
 	defaultWindow = 5 * time.Minute
 	// leastAge is how old a reading may be at least, however often it is taken.
 	leastAge = 10 * time.Second
-	// panicAt is by how many times a load must jump for a step to be no bound.
-	panicAt = 2
 )
 
 // PolicyOf returns what a scaler asks for.
 func PolicyOf(p v1alpha1.AgentScalerParameters) scale.Policy {
-	out := scale.Policy{Min: defaultMin, Max: defaultMax, Window: defaultWindow, Panic: panicAt, MaxAge: max(leastAge, 3*intervalOf(p))}
+	out := scale.Policy{Min: defaultMin, Max: defaultMax, Window: defaultWindow, MaxAge: max(leastAge, 3*intervalOf(p))}
 
 	if p.MinReplicaCount != nil {
 		out.Min = max(*p.MinReplicaCount, 1)

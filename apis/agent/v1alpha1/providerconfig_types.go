@@ -140,6 +140,48 @@ type CheckpointStore struct {
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
 }
 
+// PrometheusServer says where the workers' metrics are, and how to get in. Without one the workers are asked themselves.
+// +kubebuilder:validation:XValidation:rule="!has(self.bearerToken) || !has(self.basicAuth)",message="bearerToken and basicAuth exclude each other: remove one"
+type PrometheusServer struct {
+	// URL of the server's API, without credentials and without /api/v1: http://prometheus.monitoring:9090, or
+	// https://mimir.example.org/prometheus.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https']",message="url must begin with http:// or https://"
+	URL string `json:"url"`
+
+	// TLS says how the server is trusted.
+	// +optional
+	TLS *StoreTLS `json:"tls,omitempty"`
+
+	// BearerToken is sent with each query.
+	// +optional
+	BearerToken *Credentials `json:"bearerToken,omitempty"`
+
+	// BasicAuth is sent with each query: user:password.
+	// +optional
+	BasicAuth *Credentials `json:"basicAuth,omitempty"`
+
+	// Headers are sent with each query, such as X-Scope-OrgID. They are no secrets.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	Headers map[string]string `json:"headers,omitempty"`
+
+	// StaleAfterSeconds is how old a sample may be. More than two of the server's scrape intervals.
+	// +optional
+	// +kubebuilder:default=60
+	// +kubebuilder:validation:Minimum=5
+	// +kubebuilder:validation:Maximum=3600
+	StaleAfterSeconds *int32 `json:"staleAfterSeconds,omitempty"`
+
+	// TimeoutSeconds is how long a query may take.
+	// +optional
+	// +kubebuilder:default=5
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=60
+	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
+}
+
 // ProviderConfigSpec says where the stores are.
 type ProviderConfigSpec struct {
 	// VectorStore is where collections are kept.
@@ -149,6 +191,10 @@ type ProviderConfigSpec struct {
 	// CheckpointStore is where checkpoints are kept.
 	// +optional
 	CheckpointStore *CheckpointStore `json:"checkpointStore,omitempty"`
+
+	// Prometheus is where the load of pools is read. Without it the workers are asked themselves.
+	// +optional
+	Prometheus *PrometheusServer `json:"prometheus,omitempty"`
 }
 
 // ProviderConfigStatus is the observed state of a ProviderConfig.
@@ -171,6 +217,8 @@ type ProviderConfig struct {
 	// +kubebuilder:validation:XValidation:rule="!has(self.vectorStore) || !has(self.vectorStore.credentials) || self.vectorStore.credentials.source in ['None', 'Secret']",message="vectorStore.credentials.source must be None or Secret: the environment and the files of the provider are for a ClusterProviderConfig only"
 	// +kubebuilder:validation:XValidation:rule="!has(self.vectorStore) || !has(self.vectorStore.agentCredentials) || self.vectorStore.agentCredentials.source in ['None', 'Secret']",message="vectorStore.agentCredentials.source must be None or Secret: the environment and the files of the provider are for a ClusterProviderConfig only"
 	// +kubebuilder:validation:XValidation:rule="!has(self.checkpointStore) || !has(self.checkpointStore.credentials) || self.checkpointStore.credentials.source in ['None', 'Secret']",message="checkpointStore.credentials.source must be None or Secret: the environment and the files of the provider are for a ClusterProviderConfig only"
+	// +kubebuilder:validation:XValidation:rule="!has(self.prometheus) || !has(self.prometheus.bearerToken) || self.prometheus.bearerToken.source in ['None', 'Secret']",message="prometheus.bearerToken.source must be None or Secret: the environment and the files of the provider are for a ClusterProviderConfig only"
+	// +kubebuilder:validation:XValidation:rule="!has(self.prometheus) || !has(self.prometheus.basicAuth) || self.prometheus.basicAuth.source in ['None', 'Secret']",message="prometheus.basicAuth.source must be None or Secret: the environment and the files of the provider are for a ClusterProviderConfig only"
 	Spec   ProviderConfigSpec   `json:"spec"`
 	Status ProviderConfigStatus `json:"status,omitempty"`
 }

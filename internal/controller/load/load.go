@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
+	"github.com/southwest-ai/agent-operator/internal/controller/storeconfig"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 	"github.com/southwest-ai/agent-operator/internal/scale"
 )
@@ -26,6 +27,8 @@ const (
 	// perSecond is how many workers are asked in a second, all pools together. Where there are so many that this does not do, each
 	// is asked less often.
 	perSecond = 400
+	// slack is how long after it was looked at a load is used.
+	slack = 10 * time.Second
 	// lookTimeout is how long a look at a pool may take.
 	lookTimeout = 10 * time.Second
 	// looks is how many pools are looked at at a time.
@@ -57,6 +60,7 @@ type View struct {
 type pool struct {
 	key        types.NamespacedName
 	dispatcher string
+	config     storeconfig.Key
 	policy     scale.Policy
 	interval   time.Duration
 	auto       bool
@@ -65,12 +69,16 @@ type pool struct {
 
 	due     time.Time
 	looking bool
+	// asked is when its workers last were.
+	asked time.Time
 
 	history  scale.History
 	readings map[string]scale.Reading
 	perHead  float64
 	unsafe   string
 	workers  int
+	// stale is how old what a Prometheus says may be.
+	stale time.Duration
 
 	tokens  tokens
 	figures Figures
@@ -94,6 +102,7 @@ type Sized struct {
 type Meter struct {
 	cache    client.Reader
 	monitors Monitors
+	servers  *servers
 	now      func() time.Time
 	wake     chan event.GenericEvent
 
@@ -108,7 +117,7 @@ type Monitors interface {
 
 // NewMeter returns a meter of the pools whose workers a cache knows. It measures while Start runs.
 func NewMeter(cache client.Reader, m Monitors) *Meter {
-	return &Meter{cache: cache, monitors: m, now: time.Now, wake: make(chan event.GenericEvent, 1024), pools: map[types.UID]*pool{}}
+	return &Meter{cache: cache, monitors: m, servers: newServers(cache), now: time.Now, wake: make(chan event.GenericEvent, 1024), pools: map[types.UID]*pool{}}
 }
 
 // Wakes are the scalers of which the size should change or the status should tell.
@@ -167,7 +176,7 @@ func newPool(s *v1alpha1.AgentScaler, now time.Time, at Sized) *pool {
 // follow has the pool measured as its scaler is now.
 func (p *pool) follow(s *v1alpha1.AgentScaler, at Sized) {
 	params, was := s.Spec.ForProvider, p.interval
-	p.at, p.dispatcher = at, at.Dispatcher
+	p.at, p.dispatcher, p.config = at, at.Dispatcher, storeconfig.Of(s)
 	p.told, p.reason = toldBy(s.Status.AtProvider)
 	p.auto = len(params.Triggers) > 0 && !params.Suspend
 	p.policy = PolicyOf(params)
@@ -182,7 +191,11 @@ func (p *pool) follow(s *v1alpha1.AgentScaler, at Sized) {
 func (p *pool) decide(now time.Time) scale.Decision {
 	var d scale.Decision
 
-	d, p.history = scale.Decide(now, p.policy, scale.Observation{
+	policy := p.policy
+	// Between a sample and its next look a little time goes by.
+	policy.MaxAge = max(policy.MaxAge, p.stale+slack)
+
+	d, p.history = scale.Decide(now, policy, scale.Observation{
 		Current: p.at.Current, Readings: p.readings, TokensPerWorker: p.perHead, RollingOut: p.at.RollingOut, Unsafe: p.unsafe,
 	}, p.history)
 
@@ -236,6 +249,9 @@ func (m *Meter) Start(ctx context.Context) error {
 type look struct {
 	key        types.NamespacedName
 	dispatcher string
+	config     storeconfig.Key
+	// tokens says that the workers are to be asked for theirs, even if the load is read elsewhere.
+	tokens bool
 }
 
 // begin returns the pools that are due, and says when they are next.
@@ -261,7 +277,7 @@ func (m *Meter) begin() map[types.UID]look {
 		}
 
 		p.looking, p.due = true, now.Add(max(p.interval, least))
-		out[uid] = look{key: p.key, dispatcher: p.dispatcher}
+		out[uid] = look{key: p.key, dispatcher: p.dispatcher, config: p.config, tokens: now.Sub(p.asked) >= slowest}
 	}
 
 	return out
@@ -272,7 +288,7 @@ func (m *Meter) look(ctx context.Context, uid types.UID, l look) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 
-	seen := m.ask(ctx, l)
+	seen := m.measure(ctx, l)
 
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -284,6 +300,11 @@ func (m *Meter) look(ctx context.Context, uid types.UID, l look) {
 
 	now := m.now()
 	p.looking = false
+
+	if seen.asked > 0 || seen.server == nil {
+		p.asked = now
+	}
+
 	p.take(now, seen)
 
 	var d scale.Decision

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -21,16 +22,21 @@ const askers = 16
 type measure struct {
 	// err says why nothing was.
 	err error
-	// pods are the names of the workers that there are, asked how many of them run, and answers what they said.
+	// pods are the names of the workers that there are, and running how many of them run.
 	pods    map[string]bool
+	running int
+	// asked is how many of them were asked, and answers what they said.
 	asked   int
 	answers []monitorapi.Status
+	// server is what a Prometheus says of the pool, nil where there is none.
+	server *served
 	// unsafe says why workers cannot be removed without loss; empty where they can.
 	unsafe string
 }
 
-// ask asks all workers of a pool.
-func (m *Meter) ask(ctx context.Context, l look) measure {
+// measure looks at a pool: a Prometheus says what it has to do, where there is one, and else its workers themselves. What they used
+// is asked of them in any case, now and then: only their own counters make a total that is right.
+func (m *Meter) measure(ctx context.Context, l look) measure {
 	pods := &corev1.PodList{}
 	// What is read is not changed, so the cache need not copy it.
 	if err := m.cache.List(ctx, pods, client.InNamespace(l.key.Namespace), client.MatchingLabels{monitorapi.LabelDispatcher: l.dispatcher}, client.UnsafeDisableDeepCopy); err != nil {
@@ -40,44 +46,66 @@ func (m *Meter) ask(ctx context.Context, l look) measure {
 	out := measure{pods: map[string]bool{}}
 
 	var (
-		mu    sync.Mutex
-		wg    sync.WaitGroup
-		turns = make(chan struct{}, askers)
-		store string
+		running []*corev1.Pod
+		store   string
 	)
 
 	for i := range pods.Items {
 		p := &pods.Items[i]
 		out.pods[p.Name] = true
+		store = cmp.Or(store, p.Labels[v1alpha1.LabelCheckpoint])
 
-		if c := p.Labels[v1alpha1.LabelCheckpoint]; c != "" {
-			store = c
+		if p.Status.Phase == corev1.PodRunning && p.Status.PodIP != "" && p.DeletionTimestamp == nil {
+			running = append(running, p)
 		}
+	}
 
-		if p.Status.Phase != corev1.PodRunning || p.Status.PodIP == "" || p.DeletionTimestamp != nil {
-			continue
-		}
+	out.running = len(running)
+	out.unsafe = m.unsafe(ctx, l.key.Namespace, store)
 
-		out.asked++
-		name, ip := p.Name, p.Status.PodIP
+	server, err := m.servers.of(ctx, l.config)
+	if err != nil {
+		out.err = err
 
+		return out
+	}
+
+	if server != nil {
+		out.server = server.pool(ctx, l.key.Namespace, l.dispatcher)
+	}
+
+	if server == nil || l.tokens {
+		out.asked, out.answers = len(running), m.ask(ctx, running)
+	}
+
+	return out
+}
+
+// ask asks workers and returns the answers of those that gave one.
+func (m *Meter) ask(ctx context.Context, pods []*corev1.Pod) []monitorapi.Status {
+	var (
+		mu    sync.Mutex
+		wg    sync.WaitGroup
+		turns = make(chan struct{}, askers)
+		out   []monitorapi.Status
+	)
+
+	for _, p := range pods {
 		turns <- struct{}{}
 
 		wg.Go(func() {
 			defer func() { <-turns }()
 
-			if s, err := m.monitors.Status(ctx, name, ip); err == nil {
+			if s, err := m.monitors.Status(ctx, p.Name, p.Status.PodIP); err == nil {
 				mu.Lock()
 				defer mu.Unlock()
 
-				out.answers = append(out.answers, s)
+				out = append(out, s)
 			}
 		})
 	}
 
 	wg.Wait()
-
-	out.unsafe = m.unsafe(ctx, l.key.Namespace, store)
 
 	return out
 }
@@ -104,20 +132,26 @@ func (m *Meter) unsafe(ctx context.Context, namespace, store string) string {
 	return ""
 }
 
-// take makes readings of what workers said.
+// take makes readings of what was found out.
 func (p *pool) take(now time.Time, m measure) {
 	p.readings = map[string]scale.Reading{}
-	p.workers, p.unsafe = len(m.pods), m.unsafe
+	p.workers, p.unsafe = m.running, m.unsafe
 
 	if m.err != nil {
-		for _, t := range p.policy.Metrics {
-			p.readings[t.Name] = scale.Reading{Unknown: m.err.Error()}
-		}
+		p.unknown(m.err.Error())
 
 		return
 	}
 
-	p.tokens.add(now, m.answers, m.pods)
+	if len(m.answers) > 0 || m.server == nil {
+		p.tokens.add(now, m.answers, m.pods)
+	}
+
+	if m.server != nil {
+		p.takeServed(now, m)
+
+		return
+	}
 
 	s := sum(m)
 	used := p.tokens.perMinute()
@@ -126,21 +160,41 @@ func (p *pool) take(now time.Time, m measure) {
 	p.readings[string(v1alpha1.TriggerPendingTasks)] = s.reading(now, s.pending, s.toldPending, "no worker tells which of its tasks wait")
 	p.readings[string(v1alpha1.TriggerTokensPerMinute)] = s.reading(now, used, s.metered, "no worker counts tokens")
 
-	p.figures = Figures{Counters: p.tokens.counters}
+	p.figures = p.billed()
 
 	if s.told == s.asked {
 		p.figures.Depth, p.figures.Active = &s.depth, &s.active
 	}
 
+	p.perHead = perHead(used, s.active)
+}
+
+// unknown says that nothing is.
+func (p *pool) unknown(why string) {
+	for _, t := range p.policy.Metrics {
+		p.readings[t.Name] = scale.Reading{Unknown: why}
+	}
+}
+
+// billed returns the figures of the tokens.
+func (p *pool) billed() Figures {
+	f := Figures{Counters: p.tokens.counters}
+
 	if p.tokens.known {
-		total := p.tokens.total
-		p.figures.Tokens, p.figures.PerMinute = &total, &used
+		total, used := p.tokens.total, p.tokens.perMinute()
+		f.Tokens, f.PerMinute = &total, &used
 	}
 
-	p.perHead = 0
-	if s.active > 0 && used > 0 {
-		p.perHead = float64(used) / float64(s.active)
+	return f
+}
+
+// perHead returns how many tokens a worker uses in a minute that is busy, 0 while that is not known.
+func perHead(used, active int64) float64 {
+	if used <= 0 || active <= 0 {
+		return 0
 	}
+
+	return float64(used) / float64(active)
 }
 
 // A total is the sum of what workers say, and of how many of them.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -18,11 +19,11 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
-// occupy gives one worker a task that takes a while, and returns its id.
-func occupy(t *testing.T, p corev1.Pod, seconds int) string {
+// hand gives one worker a task that takes a while, and returns its id.
+func hand(t *testing.T, p corev1.Pod, seconds int) string {
 	t.Helper()
 
-	body := fmt.Sprintf(`{"message":{"messageId":"long","role":"ROLE_USER","contextId":"long","parts":[{"text":"[delay %ds] This takes a while."}]},"configuration":{"returnImmediately":true}}`, seconds)
+	body := fmt.Sprintf(`{"message":{"messageId":"long-%d","role":"ROLE_USER","parts":[{"text":"[delay %ds] This takes a while."}]},"configuration":{"returnImmediately":true}}`, time.Now().UnixNano(), seconds)
 
 	rsp, err := http.Post("http://"+p.Status.PodIP+":9799/message:send", "application/json", strings.NewReader(body))
 	if err != nil {
@@ -35,6 +36,15 @@ func occupy(t *testing.T, p corev1.Pod, seconds int) string {
 		t.Fatalf("the worker answers %s: %v", rsp.Status, err)
 	}
 
+	return answer.Task.ID
+}
+
+// occupy gives one worker a task that takes a while, waits until it is at it, and returns its id.
+func occupy(t *testing.T, p corev1.Pod, seconds int) string {
+	t.Helper()
+
+	id := hand(t, p, seconds)
+
 	eventually(t, "the worker is busy", func(ctx context.Context) error {
 		s, err := workerStatus(ctx, p)
 		if err != nil || !is(s.Tasks.InFlight, 1) {
@@ -44,7 +54,7 @@ func occupy(t *testing.T, p corev1.Pod, seconds int) string {
 		return nil
 	})
 
-	return answer.Task.ID
+	return id
 }
 
 // completed waits until a worker has done a task.

@@ -64,7 +64,7 @@ func run(t *testing.T, p *corev1.Pod, ip string) *toldMonitor {
 
 	s := &http.Server{Handler: m, ReadHeaderTimeout: time.Minute}
 
-	go s.Serve(l) //nolint:errcheck // It ends with the test.
+	go s.Serve(l) // It ends with the test.
 	t.Cleanup(func() { s.Close() })
 
 	patch := p.DeepCopy()

@@ -91,14 +91,17 @@ func TestSlim(t *testing.T) {
 			want: &corev1.Pod{ObjectMeta: kept, Spec: corev1.PodSpec{SchedulingGates: gates}, Status: corev1.PodStatus{Phase: corev1.PodFailed}},
 		},
 		"Deployment": {
-			reason:    "Of a Deployment the scaler reads its size and selector.",
+			reason:    "Of a Deployment the scaler reads its size, its selector and whether it rolls out.",
 			transform: slimDeployment,
 			in: &appsv1.Deployment{
 				ObjectMeta: full,
 				Spec:       appsv1.DeploymentSpec{Replicas: &n, Selector: sel, MinReadySeconds: 5},
-				Status:     appsv1.DeploymentStatus{Replicas: 2},
+				Status:     appsv1.DeploymentStatus{Replicas: 2, UpdatedReplicas: 1, ReadyReplicas: 1},
 			},
-			want: &appsv1.Deployment{ObjectMeta: kept, Spec: appsv1.DeploymentSpec{Replicas: &n, Selector: sel}},
+			want: &appsv1.Deployment{
+				ObjectMeta: kept, Spec: appsv1.DeploymentSpec{Replicas: &n, Selector: sel},
+				Status: appsv1.DeploymentStatus{Replicas: 2, UpdatedReplicas: 1},
+			},
 		},
 		"Other": {
 			reason:    "What is of another kind, such as the mark of a deletion that was missed, is passed on.",

@@ -41,7 +41,7 @@ func narrow(n *int64) *int32 {
 		return nil
 	}
 
-	out := int32(min(*n, math.MaxInt32))
+	out := int32(min(*n, math.MaxInt32)) //nolint:gosec // It is bounded.
 
 	return &out
 }

@@ -57,19 +57,19 @@ func query(stale int32) string {
 	by := fmt.Sprintf(" by (%s, %s) ", monitorapi.LabelNamespace, monitorapi.LabelDispatcherName)
 	depth, flight := fresh(monitorapi.MetricQueueDepth), fresh(monitorapi.MetricTasksInFlight)
 
-	parts := []string{
-		loadDepth, "sum" + by + depth,
-		loadTelling, "count" + by + depth,
-		loadAt, fmt.Sprintf("min%s(timestamp(%s) > time() - %d)", by, monitorapi.MetricQueueDepth, stale),
-		loadInFlight, "sum" + by + flight,
-		loadWorking, "count" + by + flight,
-		loadActive, "count" + by + "(" + flight + " > 0)",
-		loadTokens, fmt.Sprintf("60 * sum%s(rate(%s[2m]))", by, monitorapi.MetricTokens),
+	parts := [][2]string{
+		{loadDepth, "sum" + by + depth},
+		{loadTelling, "count" + by + depth},
+		{loadAt, fmt.Sprintf("min%s(timestamp(%s) > time() - %d)", by, monitorapi.MetricQueueDepth, stale)},
+		{loadInFlight, "sum" + by + flight},
+		{loadWorking, "count" + by + flight},
+		{loadActive, "count" + by + "(" + flight + " > 0)"},
+		{loadTokens, fmt.Sprintf("60 * sum%s(rate(%s[2m]))", by, monitorapi.MetricTokens)},
 	}
 
-	var out []string
-	for i := 0; i < len(parts); i += 2 {
-		out = append(out, fmt.Sprintf(`label_replace(%s, %q, %q, "", "")`, parts[i+1], loadLabel, parts[i]))
+	out := make([]string, 0, len(parts))
+	for _, p := range parts {
+		out = append(out, fmt.Sprintf(`label_replace(%s, %q, %q, "", "")`, p[1], loadLabel, p[0]))
 	}
 
 	return strings.Join(out, " or ")
@@ -334,7 +334,7 @@ func (s *servers) trust(ctx context.Context, key storeconfig.Key, t *v1alpha1.St
 		return out, nil, nil
 	}
 
-	out.InsecureSkipVerify = t.InsecureSkipVerify //nolint:gosec // It is what was asked for.
+	out.InsecureSkipVerify = t.InsecureSkipVerify // It is what was asked for.
 
 	if t.CABundleRef == nil {
 		return out, nil, nil

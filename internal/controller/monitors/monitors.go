@@ -44,7 +44,7 @@ func (c *Client) Status(ctx context.Context, pod, ip string) (monitorapi.Status,
 	if err != nil {
 		return s, err
 	}
-	defer rsp.Body.Close() //nolint:errcheck // It was only read.
+	defer rsp.Body.Close() // It was only read.
 
 	if rsp.StatusCode != http.StatusOK {
 		return s, fmt.Errorf("the monitor answers %s", rsp.Status)

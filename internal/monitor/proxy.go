@@ -74,10 +74,13 @@ type ProxyConfig struct {
 // instead of what the agent sent, and what the model answers goes back byte by byte as it arrives. Of the APIs that it
 // knows it counts the tokens that the model server says it billed.
 //
-// The passing itself is the standard library's: hop-by-hop headers, trailers, interim answers, upgrades, and answers that
-// break off, which must break off for the agent, too.
+// What is counted and held whole is passed by pass, and all else by the standard library's reverse proxy. Both mind hop-by-hop
+// headers, trailers, interim answers, and answers that break off, which must break off for the agent, too.
 type Proxy struct {
+	target    *url.URL
 	forward   http.Handler
+	failed    func(http.ResponseWriter, *http.Request, error)
+	buffers   buffers
 	transport *http.Transport
 	// direct is the quicker way for what it takes. Nil where the model server is not asked by plain HTTP.
 	direct   *upstream.Transport
@@ -105,6 +108,7 @@ func NewProxy(c ProxyConfig, reg prometheus.Registerer, log *slog.Logger) (*Prox
 	}
 
 	p := &Proxy{
+		target: target, failed: upstreamError(target.Host, log),
 		transport: newTransport(), direct: newDirect(target), key: &keyFile{name: c.KeyFile}, protocol: c.Protocol, ask: c.AskForUsage, admit: c.Admit,
 		metrics: newProxyMetrics(reg, c.Identity, c.OTelNames), refusals: newRefusals(time.Now),
 	}
@@ -117,9 +121,9 @@ func NewProxy(c ProxyConfig, reg prometheus.Registerer, log *slog.Logger) (*Prox
 		},
 		// Streams, and answers of unknown length, are flushed at each read.
 		Transport:    roundTripper(p.send),
-		BufferPool:   &buffers{},
+		BufferPool:   &p.buffers,
 		ErrorLog:     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		ErrorHandler: upstreamError(target.Host, log),
+		ErrorHandler: p.failed,
 	}
 
 	return p, nil
@@ -170,25 +174,48 @@ func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	// Also where the agent or the model server goes away, which the package tells the server by a panic.
 	defer c.end()
 
-	p.forward.ServeHTTP(rw, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
+	if _, upgrades := r.Header["Upgrade"]; c.whole && !upgrades {
+		p.pass(rw, r, c)
+	} else {
+		p.forward.ServeHTTP(rw, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
+	}
+
 	c.passed = true
 }
 
 // send sends a request that the reverse proxy made, and that is therefore ours to change.
 func (p *Proxy) send(r *http.Request) (*http.Response, error) {
-	key, err := p.key.read()
-	if err != nil {
+	if c, ok := r.Context().Value(callKey{}).(*call); ok {
+		return p.sendCall(r, c)
+	}
+
+	if err := p.authorize(r.Header); err != nil {
 		return nil, err
 	}
 
-	setKey(r.Header, p.protocol, key)
-	sendOnce(r.Header)
+	return p.roundTrip(r)
+}
 
-	if c, ok := r.Context().Value(callKey{}).(*call); ok {
-		return c.send(r)
+// sendCall sends the request of a call.
+func (p *Proxy) sendCall(r *http.Request, c *call) (*http.Response, error) {
+	if err := p.authorize(r.Header); err != nil {
+		return nil, err
 	}
 
-	return p.roundTrip(r)
+	return c.send(r)
+}
+
+// authorize makes of the agent's headers the platform's.
+func (p *Proxy) authorize(h http.Header) error {
+	key, err := p.key.read()
+	if err != nil {
+		return err
+	}
+
+	setKey(h, p.protocol, key)
+	sendOnce(h)
+
+	return nil
 }
 
 // roundTrip asks the model server, and counts what it answers.

@@ -72,18 +72,14 @@ func (c *call) read(api meter.API, r *http.Request) error {
 
 	c.held = most
 
-	var buf bytes.Buffer
-	if r.ContentLength >= 0 {
-		buf.Grow(int(most) + bytes.MinRead)
-	}
-
-	n, err := buf.ReadFrom(io.LimitReader(r.Body, most))
+	body, err := readUpTo(r, most)
 	if err != nil {
 		return err
 	}
 
+	n := int64(len(body))
 	c.proxy.held.Add(n - c.held)
-	c.held, c.body = n, buf.Bytes()
+	c.held, c.body = n, body
 	c.whole = n == r.ContentLength || r.ContentLength < 0 && n < most
 	c.length = max(n, r.ContentLength)
 	c.request = meter.ReadRequest(api, c.body)
@@ -93,6 +89,18 @@ func (c *call) read(api meter.API, r *http.Request) error {
 	}
 
 	return nil
+}
+
+// readUpTo reads so much of a request's body, or all there is.
+func readUpTo(r *http.Request, most int64) ([]byte, error) {
+	if r.ContentLength < 0 {
+		return io.ReadAll(io.LimitReader(r.Body, most))
+	}
+
+	body := make([]byte, most)
+	_, err := io.ReadFull(r.Body, body)
+
+	return body, err
 }
 
 type readCloser struct {

@@ -3,6 +3,7 @@ package monitor
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -108,6 +109,16 @@ func (m *proxyMetrics) billed(model string, u meter.Usage) {
 }
 
 func (m *proxyMetrics) limits(h http.Header) {
+	told := false
+	for name := range h {
+		told = told || strings.Contains(name, "Ratelimit-")
+	}
+
+	// Most servers have none, and there are many names to look for.
+	if !told {
+		return
+	}
+
 	for _, l := range meter.RateLimits(h.Get, time.Now()) {
 		m.rateLimit.WithLabelValues(l.Resource, l.Field).Set(l.Value)
 	}

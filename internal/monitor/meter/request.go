@@ -91,10 +91,30 @@ func splice(body []byte, start, end int64, text string) []byte {
 
 // text returns the string in a field, or nothing where it is none.
 func text(f *field) string {
+	if !f.found() || !f.whole {
+		return ""
+	}
+
+	// As most are.
+	if n := len(f.raw); n > 1 && f.raw[0] == '"' && f.raw[n-1] == '"' && plain(f.raw[1:n-1]) {
+		return string(f.raw[1 : n-1])
+	}
+
 	var s string
-	if !f.found() || !f.whole || json.Unmarshal(f.raw, &s) != nil {
+	if json.Unmarshal(f.raw, &s) != nil {
 		return ""
 	}
 
 	return s
+}
+
+// plain says whether what is between a string's quotes is what it means.
+func plain(s []byte) bool {
+	for _, b := range s {
+		if b < ' ' || b > '~' || b == '"' || b == '\\' {
+			return false
+		}
+	}
+
+	return true
 }

@@ -1,5 +1,5 @@
-// Package cli is the command line for people: what they ask of a pool's checkpoints, and how it is printed. It must not know
-// Kubernetes: a repository is read where it lies, because it must be readable when the cluster is lost.
+// Package cli is the command line for people: what they ask of a pool, and how it is printed. It must not know Kubernetes: a
+// repository is read where it lies, because it must be readable when the cluster is lost, and a cluster is asked through kubectl.
 package cli
 
 import (
@@ -30,6 +30,7 @@ type Output struct {
 // Commands are those of aidispatch, in the form that kong reads.
 type Commands struct {
 	Checkpoint CheckpointCommands `cmd:"" aliases:"cp" help:"Look at the checkpoints of a pool, verify them, and bring states back."`
+	Why        WhyCmd             `cmd:"" help:"Tell why a pool has the size that it has, and who was removed."`
 }
 
 // CheckpointCommands work on one pool's repository.

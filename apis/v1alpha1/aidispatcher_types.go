@@ -116,7 +116,7 @@ type MemoryConfig struct {
 }
 
 // A MetricType is a load a pool can be scaled on.
-// +kubebuilder:validation:Enum=QueueDepth;PendingTasks;TokensPerMinute
+// +kubebuilder:validation:Enum=QueueDepth;PendingTasks;TokensPerMinute;Prometheus
 type MetricType string
 
 // The loads a pool can be scaled on.
@@ -124,16 +124,24 @@ const (
 	MetricQueueDepth      MetricType = "QueueDepth"
 	MetricPendingTasks    MetricType = "PendingTasks"
 	MetricTokensPerMinute MetricType = "TokensPerMinute"
+	MetricPrometheus      MetricType = "Prometheus"
 )
 
 // A Metric is a load and how much of it one worker should carry.
+// +kubebuilder:validation:XValidation:rule="(self.type == 'Prometheus') == has(self.query)",message="type Prometheus needs a query, and no other type has one"
 type Metric struct {
 	// Type of the load.
 	Type MetricType `json:"type"`
 
-	// Target is the load per worker: tasks, or tokens per minute.
+	// Target is the load per worker: tasks, tokens per minute, or what the query counts.
 	// +kubebuilder:validation:Minimum=1
 	Target int64 `json:"target"`
+
+	// Query in PromQL, of type Prometheus: it must return one value, the load of all workers together.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	Query string `json:"query,omitempty"`
 }
 
 // A DrainTimeoutAction says what becomes of a worker that did not finish its drain in time.
@@ -203,9 +211,22 @@ type Scaling struct {
 	// +kubebuilder:validation:MaxItems=8
 	Metrics []Metric `json:"metrics,omitempty"`
 
+	// Schedules raise minReplicas for a time, so that workers are there before the work is.
+	// +optional
+	// +kubebuilder:validation:MaxItems=16
+	Schedules []agentv1alpha1.ScalingSchedule `json:"schedules,omitempty"`
+
+	// ScaleUp says how quickly workers are added. At once, where it is empty.
+	// +optional
+	ScaleUp *agentv1alpha1.ScaleUp `json:"scaleUp,omitempty"`
+
 	// ScaleDown says how carefully workers are removed.
 	// +optional
 	ScaleDown *ScaleDown `json:"scaleDown,omitempty"`
+
+	// Fallback is the size when the load has been unknown for long. The size stays where it is empty.
+	// +optional
+	Fallback *agentv1alpha1.Fallback `json:"fallback,omitempty"`
 
 	// Engine is what changes the pool's size.
 	// +optional

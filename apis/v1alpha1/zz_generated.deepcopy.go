@@ -402,10 +402,25 @@ func (in *Scaling) DeepCopyInto(out *Scaling) {
 		*out = make([]Metric, len(*in))
 		copy(*out, *in)
 	}
+	if in.Schedules != nil {
+		in, out := &in.Schedules, &out.Schedules
+		*out = make([]agentv1alpha1.ScalingSchedule, len(*in))
+		copy(*out, *in)
+	}
+	if in.ScaleUp != nil {
+		in, out := &in.ScaleUp, &out.ScaleUp
+		*out = new(agentv1alpha1.ScaleUp)
+		(*in).DeepCopyInto(*out)
+	}
 	if in.ScaleDown != nil {
 		in, out := &in.ScaleDown, &out.ScaleDown
 		*out = new(ScaleDown)
 		(*in).DeepCopyInto(*out)
+	}
+	if in.Fallback != nil {
+		in, out := &in.Fallback, &out.Fallback
+		*out = new(agentv1alpha1.Fallback)
+		**out = **in
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -16,6 +17,7 @@ import (
 	agentv1alpha1 "github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"github.com/southwest-ai/agent-operator/apis/v1alpha1"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
+	"github.com/southwest-ai/agent-operator/internal/scale"
 )
 
 // The defaults of the API, for callers who come without an API server, such as a rendering on a laptop.
@@ -167,6 +169,20 @@ func validateScaling(s *v1alpha1.Scaling) error {
 	for _, m := range s.Metrics {
 		if m.Target < 1 {
 			return refuse(v1alpha1.ReasonInvalidClaim, "spec.scaling.metrics: the target of %s is %d and must be at least 1", m.Type, m.Target)
+		}
+
+		if (m.Type == v1alpha1.MetricPrometheus) != (m.Query != "") {
+			return refuse(v1alpha1.ReasonInvalidClaim, "spec.scaling.metrics: type Prometheus needs a query, and no other type has one")
+		}
+	}
+
+	for _, c := range s.Schedules {
+		if _, err := scale.ParseSchedule(c.Schedule, c.TimeZone, time.Duration(c.DurationSeconds)*time.Second, c.MinReplicas); err != nil {
+			return refuse(v1alpha1.ReasonInvalidClaim, "spec.scaling.schedules: %s", err)
+		}
+
+		if c.MinReplicas > *s.MaxReplicas {
+			return refuse(v1alpha1.ReasonInvalidClaim, "spec.scaling.schedules: %q asks for at least %d workers, and maxReplicas is %d: lower the one or raise the other", c.Schedule, c.MinReplicas, *s.MaxReplicas)
 		}
 	}
 

@@ -50,6 +50,30 @@ spec: {role: coder, modelRef: gpt-4, replicas: 3}
 			want:    "name a model: set spec.modelRef to a model of the platform's catalog, or spec.modelEndpoint to the URL of one",
 			because: "InvalidClaim",
 		},
+		"BadSchedule": {
+			reason: "A schedule that nobody can read is refused, and not ignored.",
+			claim: func(y string) string {
+				return strings.Replace(y, "replicas: 3", `replicas: 3, scaling: {schedules: [{schedule: "0 25 * * *", durationSeconds: 3600, minReplicas: 2}]}`, 1)
+			},
+			want:    `spec.scaling.schedules: "0 25 * * *" is no schedule such as "0 8 * * MON-FRI": end of range (25) above maximum (23): 25`,
+			because: "InvalidClaim",
+		},
+		"HighSchedule": {
+			reason: "Nor one that asks for more than may be.",
+			claim: func(y string) string {
+				return strings.Replace(y, "replicas: 3", `replicas: 3, scaling: {maxReplicas: 4, schedules: [{schedule: "0 5 * * *", durationSeconds: 3600, minReplicas: 5}]}`, 1)
+			},
+			want:    `spec.scaling.schedules: "0 5 * * *" asks for at least 5 workers, and maxReplicas is 4: lower the one or raise the other`,
+			because: "InvalidClaim",
+		},
+		"QueryOfAnother": {
+			reason: "A query belongs to type Prometheus.",
+			claim: func(y string) string {
+				return strings.Replace(y, "replicas: 3", `replicas: 3, scaling: {metrics: [{type: QueueDepth, target: 5, query: up}]}`, 1)
+			},
+			want:    "spec.scaling.metrics: type Prometheus needs a query, and no other type has one",
+			because: "InvalidClaim",
+		},
 		"StatelessCheckpoint": {
 			reason: "What has no state has no checkpoints.",
 			claim: func(y string) string {

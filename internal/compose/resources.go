@@ -75,6 +75,18 @@ func (p *pool) agentScaler() *structpb.Struct {
 			"drainTimeoutSeconds":  s.ScaleDown.DrainTimeoutSeconds,
 			"onDrainTimeout":       orNil(string(s.ScaleDown.OnDrainTimeout)),
 		}
+
+		if len(s.Schedules) > 0 {
+			params["schedules"] = schedules(s.Schedules)
+		}
+
+		if u := s.ScaleUp; u != nil {
+			params["scaleUp"] = object{"maxStep": u.MaxStep}
+		}
+
+		if f := s.Fallback; f != nil {
+			params["fallback"] = object{"afterSeconds": f.AfterSeconds, "replicas": f.Replicas}
+		}
 	}
 
 	if b := p.Spec.TokenBudget; b != nil {
@@ -87,7 +99,18 @@ func (p *pool) agentScaler() *structpb.Struct {
 func triggers(metrics []v1alpha1.Metric) list {
 	out := make(list, 0, len(metrics))
 	for _, m := range metrics {
-		out = append(out, object{"type": string(m.Type), "target": m.Target})
+		out = append(out, object{"type": string(m.Type), "target": m.Target, "query": orNil(m.Query)})
+	}
+
+	return out
+}
+
+func schedules(all []agentv1alpha1.ScalingSchedule) list {
+	out := make(list, 0, len(all))
+	for _, s := range all {
+		out = append(out, object{
+			"schedule": s.Schedule, "timeZone": orNil(s.TimeZone), "durationSeconds": s.DurationSeconds, "minReplicas": s.MinReplicas,
+		})
 	}
 
 	return out

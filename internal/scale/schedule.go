@@ -3,6 +3,7 @@ package scale
 import (
 	"fmt"
 	"time"
+	_ "time/tzdata" // An image need not have the time zones.
 
 	"github.com/robfig/cron/v3"
 )

@@ -25,7 +25,7 @@ type ScaleTargetReference struct {
 }
 
 // A TriggerType is a load a target can be scaled on.
-// +kubebuilder:validation:Enum=QueueDepth;PendingTasks;TokensPerMinute
+// +kubebuilder:validation:Enum=QueueDepth;PendingTasks;TokensPerMinute;Prometheus
 type TriggerType string
 
 // The loads.
@@ -36,23 +36,66 @@ const (
 	TriggerPendingTasks TriggerType = "PendingTasks"
 	// TriggerTokensPerMinute is the number of tokens that were used in the last minute.
 	TriggerTokensPerMinute TriggerType = "TokensPerMinute"
+	// TriggerPrometheus is what a query returns.
+	TriggerPrometheus TriggerType = "Prometheus"
 )
 
 // A Trigger is a load and how much of it one worker should carry.
+// +kubebuilder:validation:XValidation:rule="(self.type == 'Prometheus') == has(self.query)",message="type Prometheus needs a query, and no other type has one"
 type Trigger struct {
 	// Type of the load.
 	Type TriggerType `json:"type"`
 
-	// Target is the load per worker: tasks, or tokens per minute.
+	// Target is the load per worker: tasks, tokens per minute, or what the query counts.
 	// +kubebuilder:validation:Minimum=1
 	Target int64 `json:"target"`
+
+	// Query in PromQL, of type Prometheus: it must return one value, the load of all workers together.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	Query string `json:"query,omitempty"`
+}
+
+// A ScalingSchedule raises the least size for a time, so that workers are there before the work is.
+type ScalingSchedule struct {
+	// Schedule is when it begins: the five fields of cron, such as 0 8 * * MON-FRI.
+	// +kubebuilder:validation:MinLength=9
+	// +kubebuilder:validation:MaxLength=256
+	Schedule string `json:"schedule"`
+
+	// TimeZone of the schedule, such as Europe/Berlin. UTC where it is empty.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	TimeZone string `json:"timeZone,omitempty"`
+
+	// DurationSeconds is how long it lasts.
+	// +kubebuilder:validation:Minimum=60
+	// +kubebuilder:validation:Maximum=2678400
+	DurationSeconds int32 `json:"durationSeconds"`
+
+	// MinReplicas is the least size meanwhile.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	MinReplicas int32 `json:"minReplicas"`
+}
+
+// ScaleUp says how quickly workers are added.
+type ScaleUp struct {
+	// MaxStep is how many workers are added at most in one decision. A load that wants twice the size or more is followed at once all
+	// the same.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	MaxStep *int32 `json:"maxStep,omitempty"`
 }
 
 // Fallback is the size a target gets when its load has been unknown for long.
 type Fallback struct {
-	// FailureThreshold is the number of polls without data after which the fallback applies.
-	// +kubebuilder:validation:Minimum=1
-	FailureThreshold int32 `json:"failureThreshold"`
+	// AfterSeconds is how long nothing must have been known.
+	// +kubebuilder:validation:Minimum=10
+	// +kubebuilder:validation:Maximum=86400
+	AfterSeconds int32 `json:"afterSeconds"`
 
 	// Replicas is the size.
 	// +kubebuilder:validation:Minimum=0
@@ -127,6 +170,15 @@ type AgentScalerParameters struct {
 	// Fallback is the size when the load has been unknown for long.
 	// +optional
 	Fallback *Fallback `json:"fallback,omitempty"`
+
+	// Schedules raise minReplicaCount for a time.
+	// +optional
+	// +kubebuilder:validation:MaxItems=16
+	Schedules []ScalingSchedule `json:"schedules,omitempty"`
+
+	// ScaleUp says how quickly workers are added.
+	// +optional
+	ScaleUp *ScaleUp `json:"scaleUp,omitempty"`
 
 	// ScaleDown says how carefully workers are removed.
 	// +optional

@@ -2,6 +2,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"sync"
@@ -61,6 +62,7 @@ type pool struct {
 	key        types.NamespacedName
 	dispatcher string
 	config     storeconfig.Key
+	query      string
 	policy     scale.Policy
 	interval   time.Duration
 	auto       bool
@@ -179,7 +181,11 @@ func (p *pool) follow(s *v1alpha1.AgentScaler, at Sized) {
 	p.at, p.dispatcher, p.config = at, at.Dispatcher, storeconfig.Of(s)
 	p.told, p.reason = toldBy(s.Status.AtProvider)
 	p.auto = len(params.Triggers) > 0 && !params.Suspend
-	p.policy = PolicyOf(params)
+	p.policy, p.query = PolicyOf(params), ""
+
+	for _, t := range params.Triggers {
+		p.query = cmp.Or(p.query, t.Query)
+	}
 
 	// One that is to be looked at more often is, from now on.
 	if p.interval = intervalOf(params); p.interval < was {
@@ -250,6 +256,8 @@ type look struct {
 	key        types.NamespacedName
 	dispatcher string
 	config     storeconfig.Key
+	// query is the pool's own, empty for none.
+	query string
 	// tokens says that the workers are to be asked for theirs, even if the load is read elsewhere.
 	tokens bool
 }
@@ -277,7 +285,7 @@ func (m *Meter) begin() map[types.UID]look {
 		}
 
 		p.looking, p.due = true, now.Add(max(p.interval, least))
-		out[uid] = look{key: p.key, dispatcher: p.dispatcher, config: p.config, tokens: now.Sub(p.asked) >= slowest}
+		out[uid] = look{key: p.key, dispatcher: p.dispatcher, config: p.config, query: p.query, tokens: now.Sub(p.asked) >= slowest}
 	}
 
 	return out

@@ -11,6 +11,8 @@ const (
 	defaultMin, defaultMax = 1, 100
 	// defaultWindow is how long a load must have been low before a worker is removed.
 	defaultWindow = 5 * time.Minute
+	// panicAt is by how many times a load must jump for a step to be no bound.
+	panicAt = 2
 	// leastAge is how old a reading may be at least, however often it is taken.
 	leastAge = 10 * time.Second
 )
@@ -40,7 +42,18 @@ func PolicyOf(p v1alpha1.AgentScalerParameters) scale.Policy {
 	}
 
 	if f := p.Fallback; f != nil {
-		out.Fallback = &scale.Fallback{After: time.Duration(f.FailureThreshold) * intervalOf(p), Replicas: f.Replicas}
+		out.Fallback = &scale.Fallback{After: time.Duration(f.AfterSeconds) * time.Second, Replicas: f.Replicas}
+	}
+
+	if u := p.ScaleUp; u != nil && u.MaxStep != nil {
+		out.OutStep, out.Panic = *u.MaxStep, panicAt
+	}
+
+	for _, s := range p.Schedules {
+		// The function refuses what cannot be read, and who wrote it himself is told by the condition.
+		if c, err := scale.ParseSchedule(s.Schedule, s.TimeZone, time.Duration(s.DurationSeconds)*time.Second, s.MinReplicas); err == nil {
+			out.Schedules = append(out.Schedules, c)
+		}
 	}
 
 	return out

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -27,6 +28,8 @@ import (
 const (
 	// queryEvery is the time between two queries to a server, which serve all pools.
 	queryEvery = 900 * time.Millisecond
+	// valueEvery is how old the answer to a pool's own query may be.
+	valueEvery = 5 * time.Second
 	// configEvery is how often it is looked where a server is and how to get in.
 	configEvery = 30 * time.Second
 	// defaultStale is how old a sample may be, and defaultQueryTimeout how long a query may take.
@@ -98,6 +101,14 @@ type server struct {
 	asked time.Time
 	err   error
 	pools map[[2]string]map[string]float64
+	// values are the answers to pools' own queries, by query.
+	values map[string]valued
+}
+
+// valued is an answer, and when it was given.
+type valued struct {
+	at      time.Time
+	reading scale.Reading
 }
 
 // pool returns what the server says of a pool. Who comes while others ask waits for their answer.
@@ -154,6 +165,56 @@ func (s *server) ask(ctx context.Context) {
 	s.asked, s.pools, s.err = s.now(), pools, nil
 	if err != nil {
 		s.err = fmt.Errorf("cannot ask Prometheus: %w", err)
+	}
+}
+
+// value returns what a query returns, of which the answer may be a few seconds old.
+func (s *server) value(ctx context.Context, query string) scale.Reading {
+	if s == nil {
+		return scale.Reading{Unknown: "there is no Prometheus to ask: name one in spec.prometheus of the provider configuration"}
+	}
+
+	s.mu.Lock()
+	v, ok := s.values[query]
+	s.mu.Unlock()
+
+	if ok && s.now().Sub(v.at) < valueEvery {
+		return v.reading
+	}
+
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+
+	answer, _, err := s.api.Query(ctx, query, time.Time{})
+	v = valued{at: s.now(), reading: readingOf(answer, err)}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	// Of queries that nobody asks any longer nothing is kept.
+	maps.DeleteFunc(s.values, func(_ string, old valued) bool { return v.at.Sub(old.at) > time.Minute })
+	s.values[query] = v
+
+	return v.reading
+}
+
+// readingOf returns the one value of an answer.
+func readingOf(answer model.Value, err error) scale.Reading {
+	if err != nil {
+		return scale.Reading{Unknown: fmt.Sprintf("cannot ask Prometheus: %s", err)}
+	}
+
+	switch v := answer.(type) {
+	case *model.Scalar:
+		return scale.Reading{Value: float64(v.Value), At: v.Timestamp.Time()}
+	case model.Vector:
+		if len(v) == 1 {
+			return scale.Reading{Value: float64(v[0].Value), At: v[0].Timestamp.Time()}
+		}
+
+		return scale.Reading{Unknown: fmt.Sprintf("the query returns %d values and must return one: sum them", len(v))}
+	default:
+		return scale.Reading{Unknown: fmt.Sprintf("the query returns a %s and must return one value", answer.Type())}
 	}
 }
 
@@ -322,7 +383,7 @@ func (s *servers) open(ctx context.Context, key storeconfig.Key, p v1alpha1.Prom
 	}
 
 	return &server{
-		api: promv1.NewAPI(c), query: query(stale), stale: time.Duration(stale) * time.Second, now: s.now,
+		api: promv1.NewAPI(c), query: query(stale), values: map[string]valued{}, stale: time.Duration(stale) * time.Second, now: s.now,
 		timeout: time.Duration(or(p.TimeoutSeconds, defaultQueryTimeout)) * time.Second,
 	}, string(mark), nil
 }

@@ -220,6 +220,22 @@ func TestPrometheus(t *testing.T) {
 		return d.Value == 21 && d.Reporting == 2 && d.Expected == 2 && time.Since(d.At) < 5*time.Second && p.Value == 20
 	})
 
+	// A pool's own query.
+	server, err := m.servers.of(t.Context(), storeconfig.Key{Kind: "ClusterProviderConfig", Name: "default"})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if r := server.value(t.Context(), `sum(agent_queue_depth)`); r.Unknown != "" || r.Value < 1000 {
+		t.Errorf("the query's value is %+v", r)
+	}
+
+	for query, why := range map[string]string{`agent_queue_depth`: "returns 3 values", `nothing`: "returns 0 values", `sum(`: "parse error"} {
+		if r := server.value(t.Context(), query); !strings.Contains(r.Unknown, why) {
+			t.Errorf("the value of %s is %+v, want unknown because it %s", query, r, why)
+		}
+	}
+
 	// One that is there and tells nothing is missing.
 	c.pods = append(c.pods, "c")
 	until(t, m, "a partial answer", func(_ measure, r map[string]scale.Reading) bool {

@@ -28,8 +28,9 @@ type measure struct {
 	// asked is how many of them were asked, and answers what they said.
 	asked   int
 	answers []monitorapi.Status
-	// server is what a Prometheus says of the pool, nil where there is none.
-	server *served
+	// server is what a Prometheus says of the pool, nil where there is none, and queried what it answers to the pool's own query.
+	server  *served
+	queried scale.Reading
 	// unsafe says why workers cannot be removed without loss; empty where they can.
 	unsafe string
 }
@@ -72,6 +73,10 @@ func (m *Meter) measure(ctx context.Context, l look) measure {
 
 	if server != nil {
 		out.server = server.pool(ctx, l.key.Namespace, l.dispatcher)
+	}
+
+	if l.query != "" {
+		out.queried = server.value(ctx, l.query)
 	}
 
 	if server == nil || l.tokens {
@@ -146,6 +151,8 @@ func (p *pool) take(now time.Time, m measure) {
 	if len(m.answers) > 0 || m.server == nil {
 		p.tokens.add(now, m.answers, m.pods)
 	}
+
+	p.readings[string(v1alpha1.TriggerPrometheus)] = m.queried
 
 	if m.server != nil {
 		p.takeServed(now, m)

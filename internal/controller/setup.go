@@ -35,6 +35,7 @@ import (
 // Parts are what the controllers are given beside a manager: what they measure, how checkpoints are looked after, and the vector
 // stores there are.
 type Parts struct {
+	Sizes       *agentscaler.Metrics
 	Slots       *slot.Metrics
 	Memory      *vectorcollection.Metrics
 	Checkpoints checkpoint.Options
@@ -72,7 +73,7 @@ func SetupGated(mgr ctrl.Manager, o controller.Options, p Parts, failed func(err
 			}
 		}
 
-		if err := agentscaler.Setup(mgr, o, pools, meter, extra...); err != nil {
+		if err := agentscaler.Setup(mgr, o, pools, meter, p.Sizes, extra...); err != nil {
 			return err
 		}
 

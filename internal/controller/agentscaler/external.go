@@ -68,6 +68,7 @@ type connector struct {
 	log     logging.Logger
 	now     func() metav1.Time
 	work    *work
+	metrics *Metrics
 }
 
 // Connect returns a new client, which is used for one reconcile.
@@ -114,6 +115,7 @@ func (e *external) Observe(ctx context.Context, mg *v1alpha1.AgentScaler) (manag
 	e.unfinished = unfinished(mg.Status.AtProvider, t, e.aim.Want)
 	e.publish(mg)
 	observe(mg, t, e.aim)
+	e.metrics.pool(client.ObjectKeyFromObject(mg), mg.Status.AtProvider)
 
 	o := managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: e.decision == nil && e.work.settled(mg, e.aim.Want)}
 	if e.decision != nil {
@@ -133,6 +135,7 @@ func (e *external) letGo(ctx context.Context, mg *v1alpha1.AgentScaler) error {
 
 	e.work.forget(mg)
 	e.meter.Forget(mg)
+	e.metrics.forget(client.ObjectKeyFromObject(mg))
 
 	return nil
 }
@@ -179,6 +182,7 @@ func (e *external) Update(ctx context.Context, mg *v1alpha1.AgentScaler) (manage
 
 	size := sizeAfter(r, *mg.Status.AtProvider.Replicas)
 	mg.Status.AtProvider.Replicas = &size
+	e.metrics.pool(client.ObjectKeyFromObject(mg), mg.Status.AtProvider)
 
 	if err != nil {
 		e.work.failed(mg)
@@ -203,6 +207,7 @@ func (e *external) announce(mg *v1alpha1.AgentScaler) {
 		return
 	}
 
+	e.metrics.decided(d)
 	e.log.Info("Scales", "namespace", mg.GetNamespace(), "scaler", mg.GetName(), "from", d.From, "to", d.To, "reason", d.Reason)
 	e.record.Event(mg, event.Normal(event.Reason(d.Reason), d.Message, "from", strconv.Itoa(int(d.From)), "to", strconv.Itoa(int(d.To))))
 }

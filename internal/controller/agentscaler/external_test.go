@@ -273,7 +273,7 @@ func TestReconcile(t *testing.T) {
 			}
 
 			recorder := &events{}
-			c := &connector{targets: tc.target, pools: tc.target, meter: fakeMeter{}, work: newWork(), status: tc.status, record: recorder, log: logging.NewNopLogger(), now: func() metav1.Time { return now }}
+			c := &connector{targets: tc.target, pools: tc.target, meter: fakeMeter{}, metrics: NewMetrics(), work: newWork(), status: tc.status, record: recorder, log: logging.NewNopLogger(), now: func() metav1.Time { return now }}
 
 			e, err := c.Connect(t.Context(), tc.mg)
 			if err != nil {

@@ -146,6 +146,7 @@ func (e *external) tell(mg *v1alpha1.AgentScaler, r worker.Result) {
 			continue
 		}
 
+		e.metrics.workers.WithLabelValues(string(reason)).Inc()
 		e.log.Info("Removes", "namespace", mg.GetNamespace(), "scaler", mg.GetName(), "step", reason, "worker", s.Worker.Name, "slot", s.Worker.Slot, "checkpoint", cmp.Or(s.Checkpoint, "none"), "why", s.Why)
 
 		ev := event.Normal(reason, s.Why)

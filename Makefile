@@ -72,8 +72,9 @@ fuzz: ## Each fuzz test for a short while.
 kwok: ## A hundred workers that become ready one by one: does Crossplane's circuit breaker stay closed?
 	@cluster/bench/breaker.sh
 
-argocd: ## What AIDispatcher says to Argo CD, against Argo CD's own code, which takes some minutes to compile.
-	cd cluster/argocd && go test ./...
+argocd: ## What AIDispatcher says to Argo CD, against Argo CD's own code, which takes some minutes to compile, and a real API server.
+	@$(LOCAL) build kubernetes
+	cd cluster/argocd && KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./...
 
 lint: ## What golangci-lint finds, in all modules and all kinds of tests. .golangci.yml has the reasons.
 	@$(LOCAL) build golangci-lint

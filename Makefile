@@ -57,7 +57,7 @@ e2e: ## Tests on a cluster of this machine, with the packages installed, once fo
 
 .PHONY: race fuzz kwok argocd
 race: ## The tests of what runs concurrently, under the race detector; of exhaustive ones, whose order is fixed, a part.
-	CGO_ENABLED=1 go test -race -short ./internal/monitor/... ./internal/checkpoint/... ./internal/compose/... ./internal/vector/... ./internal/worker/... ./internal/controller/vectorcollection/... ./internal/controller/checkpoint/... ./internal/controller/slot/... ./examples/agent/... ./cluster/model/...
+	CGO_ENABLED=1 go test -race -short ./internal/monitor/... ./internal/checkpoint/... ./internal/compose/... ./internal/vector/... ./internal/worker/... ./internal/controller/vectorcollection/... ./internal/controller/checkpoint/... ./internal/controller/slot/... ./internal/controller/load/... ./internal/controller/agentscaler/... ./examples/agent/... ./cluster/model/...
 
 fuzz: ## Each fuzz test for a short while.
 	go test ./internal/compose -run '^$$' -fuzz FuzzRunFunction -fuzztime 20s

@@ -156,6 +156,8 @@ func over(now time.Time, p Policy, draining []Worker) (gone []Worker, refused []
 			gone = append(gone, w)
 		case !now.Before(w.Until):
 			refused = append(refused, Step{Act: Withdraw, Worker: w, Refused: true, Why: fmt.Sprintf("worker %s did not drain until %s and serves again (%s)", w.Name, stamp(w.Until), w.burden())})
+		case w.gaveUp() && !p.Force:
+			refused = append(refused, Step{Act: Withdraw, Worker: w, Refused: true, Why: fmt.Sprintf("worker %s gave its drain up and serves again (%s)", w.Name, w.burden())})
 		}
 	}
 

@@ -59,6 +59,11 @@ func (w Worker) drained() bool {
 	return w.Unstarted && w.Drain != ""
 }
 
+// gaveUp says that a worker's monitor has ended its drain with tasks in flight: it takes nothing on, for nothing.
+func (w Worker) gaveUp() bool {
+	return w.Report != nil && w.Drain != "" && w.Report.Drain == w.Drain && w.Report.Late
+}
+
 // A View is one look at a pool, at what the API server knows and no cache. Its parts are read in the order of its fields: so
 // whatever is changed meanwhile is found out by the versions.
 type View struct {

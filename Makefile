@@ -50,7 +50,7 @@ unit: ## Tests without a network and without a cluster.
 
 integration: ## Tests against a real API server and etcd, real vector and object stores and a real Prometheus.
 	@$(LOCAL) build kubernetes weaviate pglite chroma clients versitygw azurite fake-gcs-server toxiproxy
-	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/... ./internal/vector/... ./internal/checkpoint/... ./internal/monitor/... ./examples/agent/... ./cmd/provider/...
+	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/... ./internal/vector/... ./internal/checkpoint/... ./internal/monitor/... ./examples/agent/... ./cmd/provider/... ./cluster/observability
 
 e2e: ## Tests on a cluster of this machine, with the packages installed, once for each form of the API.
 	@cluster/e2e/run.sh
@@ -90,8 +90,9 @@ bench: ## The figures in docs/benchmarks.md: the function in process and over gR
 
 ##@ Build
 .PHONY: generate build images packages install-yaml
-generate: ## Write what is derived from the Go types.
+generate: ## Write what is derived from the Go code: definitions, rules, dashboards, the table of metrics.
 	go run ./cluster/generate
+	go run ./cluster/observability
 
 build: ## Compile the product's programs into _output/bin.
 	go build -ldflags "-s -w -X main.version=$(VERSION)" -o _output/bin/ ./cmd/...

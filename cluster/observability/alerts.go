@@ -94,6 +94,26 @@ func poolAlerts() []alert {
 	}}
 }
 
+// sizeAlerts are about pools that have not the size they should.
+func sizeAlerts() []alert {
+	return []alert{{
+		name: "AIDispatcherTooFewWorkers", severity: warning, lasting: "15m",
+		expr:        fmt.Sprintf("%s - %s > 0", poolWanted, poolAsked),
+		summary:     "The " + pool + " does not get the size that its load wants.",
+		description: "It lacks {{ $value }} workers that were decided upon, for 15 minutes.",
+	}, {
+		name: "AIDispatcherWorkersMissing", severity: warning, lasting: "15m",
+		expr:        fmt.Sprintf("%s - %s > 0", poolAsked, workers),
+		summary:     "Workers of the " + pool + " do not come up.",
+		description: "{{ $value }} workers were asked for and tell nothing, for 15 minutes.",
+	}, {
+		name: "AIDispatcherScaleInHeld", severity: warning, lasting: "1h",
+		expr:        poolHeld + " > 0",
+		summary:     "The " + pool + " may not be made smaller.",
+		description: "There have been reasons against removing a worker for an hour, {{ $value }} now.",
+	}}
+}
+
 // stateAlerts are about state that may be lost.
 func stateAlerts() []alert {
 	saves := func(outcome string) string {

@@ -75,7 +75,8 @@ func poolSections() []section {
 			one("Unfinished tasks", count, poolLegend, in(poolDepth), "Waiting and in flight. A gap means that nobody knows."),
 			one("Tasks in flight", count, poolLegend, in(poolInFlight), ""),
 			{title: "Workers", unit: count, lines: []line{
-				{poolLegend + " all", in(workers)}, {poolLegend + " load known", in(workersKnown)}, {poolLegend + " draining", in(workersDrain)},
+				{poolLegend + " wanted", in(poolWanted)}, {poolLegend + " asked for", in(poolAsked)}, {poolLegend + " there", in(workers)},
+				{poolLegend + " load known", in(workersKnown)}, {poolLegend + " draining", in(workersDrain)},
 			}},
 			one("Unfinished tasks for each worker", count, poolLegend, in(poolDepth)+" / "+in(workers), "The default target is 5."),
 			one("Tasks that wait for input", count, poolLegend, in(poolWaiting), "They wait for somebody else than the agent."),
@@ -166,6 +167,11 @@ func providerSections() []section {
 			one("Turns a second", perSecond, "{{controller}} {{result}}", sum("controller, result", ours(reconciles)), ""),
 			quantiles("Time of a turn", reconcileSeconds, ourControllers, "controller", "{{controller}}", ""),
 			{title: "Waiting for a turn", unit: count, lines: []line{{"{{controller}}", fmt.Sprintf("sum by (controller) (%s)", ours(queueDepth))}}},
+		}},
+		{"Sizes", []chart{
+			one("Changes of size a minute", count, "{{direction}} {{reason}}", "60 * "+sum("direction, reason", scaleDecisions), ""),
+			one("Removals a minute", count, "{{step}}", "60 * "+sum("step", removals), "What became of workers that were to go."),
+			one("Pools that may not be made smaller", count, "pools", fmt.Sprintf("count(%s > 0)", poolHeld), ""),
 		}},
 		{"Slots", []chart{
 			one("Slots given a second", perSecond, "slots", whole(slotBound), ""),

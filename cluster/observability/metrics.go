@@ -15,6 +15,7 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/statemetrics"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/southwest-ai/agent-operator/internal/controller/agentscaler"
 	"github.com/southwest-ai/agent-operator/internal/controller/checkpoint"
 	"github.com/southwest-ai/agent-operator/internal/controller/slot"
 	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
@@ -123,7 +124,7 @@ func metrics() ([]metric, error) {
 
 // providerParts returns the parts of a provider that tell metrics.
 func providerParts() []prometheus.Collector {
-	return []prometheus.Collector{slot.NewMetrics(), vectorcollection.NewMetrics(), checkpoint.NewMetrics(), statemetrics.NewMRStateMetrics()}
+	return []prometheus.Collector{agentscaler.NewMetrics(), slot.NewMetrics(), vectorcollection.NewMetrics(), checkpoint.NewMetrics(), statemetrics.NewMRStateMetrics()}
 }
 
 // monitorParts returns the parts of a monitor that tell metrics. None of them runs.

@@ -23,6 +23,12 @@ const (
 	scrubbedBytes  = "aidispatcher_checkpoint_scrubbed_bytes_total"
 	freedBytes     = "aidispatcher_checkpoint_freed_bytes_total"
 
+	poolReplicas   = "aidispatcher_pool_replicas"
+	poolDesired    = "aidispatcher_pool_desired_replicas"
+	poolVetoes     = "aidispatcher_pool_vetoes"
+	scaleDecisions = "aidispatcher_scaling_decisions_total"
+	removals       = "aidispatcher_removals_total"
+
 	managedExists = "crossplane_managed_resource_exists"
 	managedReady  = "crossplane_managed_resource_ready"
 	managedSynced = "crossplane_managed_resource_synced"

@@ -18,7 +18,9 @@ var (
 	lists     = regexp.MustCompile(`\b(by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)`)
 	calls     = regexp.MustCompile(`\b[a-z][a-z0-9_]*\s*\(`)
 	names     = regexp.MustCompile(`[a-zA-Z_:][a-zA-Z0-9_:]*`)
-	keywords  = []string{"by", "without", "on", "ignoring", "bool", "and", "or", "unless", "group_left", "group_right", "sum", "count", "min", "max"}
+	// made are the labels that label_replace makes, in the one form in which it is used.
+	made     = regexp.MustCompile(`, "([a-z_]+)", "\$1", "`)
+	keywords = []string{"by", "without", "on", "ignoring", "bool", "and", "or", "unless", "group_left", "group_right", "sum", "count", "min", "max"}
 )
 
 // named returns the series that a query names, each with the labels that it selects by, and all labels that the query
@@ -88,6 +90,10 @@ func wrong(query string, there map[string][]string) []string {
 	}
 
 	var labels []string
+
+	for _, l := range made.FindAllStringSubmatch(query, -1) {
+		labels = append(labels, l[1])
+	}
 
 	for name, selected := range series {
 		has, ok := there[name]

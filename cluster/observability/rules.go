@@ -41,6 +41,9 @@ const (
 	poolStateAge  = "aidispatcher:checkpoint_age_seconds:max"
 	poolCorrupt   = "aidispatcher:checkpoint_corrupt_objects:max"
 	poolUnproved  = "aidispatcher:checkpoint_unverified_slots:max"
+	poolAsked     = "aidispatcher:replicas:max"
+	poolWanted    = "aidispatcher:desired_replicas:max"
+	poolHeld      = "aidispatcher:vetoes:max"
 	byPool        = "by (namespace, dispatcher)"
 	byWorker      = "on (job, instance)"
 	failedOutcome = `outcome=~"failed|broken|unreachable"`
@@ -52,10 +55,20 @@ func ofPool(expr string) string {
 	return fmt.Sprintf("(%s) * %s group_left (namespace, dispatcher) %s", expr, byWorker, workerInfo)
 }
 
-// kept is a figure of the provider about a pool's checkpoints. Where the provider is scraped without honorLabels, its
-// own label for the pool's namespace has another name.
+// own is a figure of the provider with the pool's namespace. Where the provider is scraped without honorLabels, its own
+// label for that has another name.
+func own(name string) string {
+	return fmt.Sprintf(`label_replace(%s, "namespace", "$1", "exported_namespace", "(.+)")`, name)
+}
+
+// kept is a figure of the provider about a pool's checkpoints.
 func kept(name string) string {
-	return fmt.Sprintf(`max by (namespace, checkpoint) (label_replace(%s, "namespace", "$1", "exported_namespace", "(.+)"))`, name)
+	return fmt.Sprintf("max by (namespace, checkpoint) (%s)", own(name))
+}
+
+// sized is a figure of the provider about a pool's size. The AgentScaler has the pool's name.
+func sized(name string) string {
+	return fmt.Sprintf(`max %s (label_replace(%s, "dispatcher", "$1", "scaler", "(.+)"))`, byPool, own(name))
 }
 
 // records are the recording rules, each after those that it builds upon: a group is evaluated in its order.
@@ -76,6 +89,9 @@ func records() []rule {
 		{Record: poolStateAge, Expr: fmt.Sprintf("max %s (%s)", byPool, ofPool(monitorapi.MetricCheckpointAge))},
 		{Record: poolCorrupt, Expr: kept(keptCorrupt)},
 		{Record: poolUnproved, Expr: kept(keptUnverified)},
+		{Record: poolAsked, Expr: sized(poolReplicas)},
+		{Record: poolWanted, Expr: sized(poolDesired)},
+		{Record: poolHeld, Expr: sized(poolVetoes)},
 	}
 }
 
@@ -83,6 +99,7 @@ func allRules() groups {
 	return groups{Groups: []group{
 		{Name: "aidispatcher.records", Interval: "30s", Rules: records()},
 		{Name: "aidispatcher.pools", Interval: "30s", Rules: alertRules(poolAlerts())},
+		{Name: "aidispatcher.sizes", Interval: "30s", Rules: alertRules(sizeAlerts())},
 		{Name: "aidispatcher.state", Interval: "30s", Rules: alertRules(stateAlerts())},
 		{Name: "aidispatcher.provider", Interval: "30s", Rules: alertRules(providerAlerts())},
 	}}

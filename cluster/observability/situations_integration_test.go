@@ -35,6 +35,7 @@ var (
 
 func situations() map[string]situation {
 	out := poolSituations()
+	maps.Copy(out, sizeSituations())
 	maps.Copy(out, stateSituations())
 	maps.Copy(out, providerSituations())
 
@@ -104,6 +105,37 @@ func poolSituations() map[string]situation {
 			good:        []string{of("aidispatcher_monitor_push_dropped_samples_total", "good", "", "7x2000")},
 			summary:     "Figures of the pool team-a/bad are refused by the server they are written to.",
 			description: "300 samples were dropped in 15 minutes.",
+		},
+	}
+}
+
+func sizeSituations() map[string]situation {
+	sized1 := func(metric, pool, values string) string {
+		return fmt.Sprintf(`%s{job="provider",instance="p",namespace="crossplane-system",exported_namespace="team-a",scaler=%q} %s`, metric, pool, values)
+	}
+
+	return map[string]situation{
+		"AIDispatcherTooFewWorkers": {
+			reason: "One waits for workers, one for workers to go.", at: "20m", early: "10m", labels: badPool,
+			all:         []string{sized1("aidispatcher_pool_replicas", "bad", "3x2000"), sized1("aidispatcher_pool_replicas", "good", "3x2000")},
+			bad:         []string{sized1("aidispatcher_pool_desired_replicas", "bad", "5x2000")},
+			good:        []string{sized1("aidispatcher_pool_desired_replicas", "good", "1x2000")},
+			summary:     "The pool team-a/bad does not get the size that its load wants.",
+			description: "It lacks 2 workers that were decided upon, for 15 minutes.",
+		},
+		"AIDispatcherWorkersMissing": {
+			reason: "One of three is there, and one of one.", at: "20m", early: "10m", labels: badPool, all: bothPools,
+			bad:         []string{sized1("aidispatcher_pool_replicas", "bad", "3x2000")},
+			good:        []string{sized1("aidispatcher_pool_replicas", "good", "1x2000")},
+			summary:     "Workers of the pool team-a/bad do not come up.",
+			description: "2 workers were asked for and tell nothing, for 15 minutes.",
+		},
+		"AIDispatcherScaleInHeld": {
+			reason: "A rollout is a reason for a while.", at: "70m", early: "50m", labels: badPool,
+			bad:         []string{`aidispatcher_pool_vetoes{job="provider",instance="p",namespace="team-a",scaler="bad"} 2x2000`},
+			good:        []string{sized1("aidispatcher_pool_vetoes", "good", "1x80 0x2000")},
+			summary:     "The pool team-a/bad may not be made smaller.",
+			description: "There have been reasons against removing a worker for an hour, 2 now.",
 		},
 	}
 }

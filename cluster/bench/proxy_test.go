@@ -3,7 +3,6 @@
 package bench
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -12,11 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -231,161 +227,6 @@ func post(ctx context.Context, t *testing.T, c *http.Client, url, body string, h
 	return rsp
 }
 
-// percentile returns a percentile of durations, which it sorts.
-func percentile(d []time.Duration, p int) time.Duration {
-	slices.Sort(d)
-
-	return d[min(len(d)-1, len(d)*p/100)]
-}
-
-// small asks for small answers, and returns how long each took.
-func small(t *testing.T, url string) []time.Duration {
-	t.Helper()
-
-	c := newHTTPClient()
-	defer c.CloseIdleConnections()
-
-	var (
-		left atomic.Int64
-		mu   sync.Mutex
-		all  []time.Duration
-		wg   sync.WaitGroup
-	)
-
-	left.Store(smallRequests)
-
-	for range smallClients {
-		wg.Go(func() {
-			took := make([]time.Duration, 0, smallRequests/smallClients)
-
-			for left.Add(-1) >= 0 {
-				began := time.Now()
-
-				rsp := post(t.Context(), t, c, url, chatRequest)
-				if rsp == nil {
-					return
-				}
-
-				n, err := io.Copy(io.Discard, rsp.Body)
-				_ = rsp.Body.Close()
-
-				if err != nil || n != int64(len(chatAnswer)) {
-					t.Errorf("%d bytes of an answer came: %v", n, err)
-
-					return
-				}
-
-				took = append(took, time.Since(began))
-			}
-
-			mu.Lock()
-			defer mu.Unlock()
-
-			all = append(all, took...)
-		})
-	}
-
-	wg.Wait()
-
-	return all
-}
-
-var streamRequest = strings.Replace(chatRequest, "{", `{"stream":true,`, 1)
-
-// latencies returns how long each event of some streams was on its way.
-func latencies(t *testing.T, url string) []time.Duration {
-	t.Helper()
-
-	c := newHTTPClient()
-	defer c.CloseIdleConnections()
-
-	var (
-		mu  sync.Mutex
-		all []time.Duration
-		wg  sync.WaitGroup
-	)
-
-	for range streams {
-		wg.Go(func() {
-			rsp := post(t.Context(), t, c, url, streamRequest, "X-Events", strconv.Itoa(eventsPerStream))
-			if rsp == nil {
-				return
-			}
-			defer rsp.Body.Close()
-
-			took := make([]time.Duration, 0, eventsPerStream)
-
-			for lines := bufio.NewScanner(rsp.Body); lines.Scan(); {
-				now := time.Now().UnixNano()
-
-				_, rest, ok := strings.Cut(lines.Text(), `"delta":{"content":"`)
-				if !ok {
-					continue
-				}
-
-				digits, _, _ := strings.Cut(rest, `"`)
-				sent, _ := strconv.ParseInt(digits, 10, 64)
-				took = append(took, time.Duration(now-sent))
-			}
-
-			if len(took) != eventsPerStream {
-				t.Errorf("%d events came", len(took))
-			}
-
-			mu.Lock()
-			defer mu.Unlock()
-
-			all = append(all, took...)
-		})
-
-		time.Sleep(eventPause / streams)
-	}
-
-	wg.Wait()
-
-	return all
-}
-
-// memory returns how much more a proxy holds for each of many open streams, in KiB.
-func memory(t *testing.T, p proxy) float64 {
-	t.Helper()
-
-	c := newHTTPClient()
-	defer c.CloseIdleConnections()
-
-	before := p.rss(t)
-
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-
-	open := make([]io.Closer, 0, manyStreams)
-
-	defer func() {
-		for _, body := range open {
-			_ = body.Close()
-		}
-	}()
-
-	for range manyStreams {
-		rsp := post(ctx, t, c, p.url, streamRequest, "X-Events", "3", "X-Hold", "1") //nolint:bodyclose // All are closed together.
-		if rsp == nil {
-			return 0
-		}
-
-		open = append(open, rsp.Body)
-
-		for n, lines := 0, bufio.NewScanner(rsp.Body); n < 3 && lines.Scan(); {
-			if strings.HasPrefix(lines.Text(), "data: ") {
-				n++
-			}
-		}
-	}
-
-	time.Sleep(2 * time.Second)
-
-	return float64(p.rss(t)-before) / manyStreams
-}
-
 func met(ok bool) string {
 	if ok {
 		return "met"
@@ -428,34 +269,37 @@ func TestProxy(t *testing.T) {
 	nginx := launchNginx(t, model)
 	direct := proxy{name: "direct", url: "http://" + model}
 
-	perSecond := map[string]float64{}
-	middle := map[string]time.Duration{}
+	f := map[string]*figures{}
+	order := []proxy{direct, nginx, monitor}
+
+	for _, p := range order {
+		f[p.name] = &figures{}
+		small(t, p.url) // To warm up.
+	}
+
+	// Each is first, second and last once.
+	for range order {
+		for _, p := range order {
+			f[p.name].take(t, p)
+		}
+
+		order = append(order[1:], order[0])
+	}
 
 	fmt.Println("| | direct | nginx | monitor | |\n| --- | --- | --- | --- | --- |")
 
 	var wall, cores, latency [3]string
 
 	for i, p := range []proxy{direct, nginx, monitor} {
-		// Once to warm up.
-		if small(t, p.url); p.pid != 0 {
-			before := p.cpu(t)
-			d := small(t, p.url)
-			perSecond[p.name] = float64(len(d)) / (p.cpu(t) - before).Seconds()
-			wall[i] = fmt.Sprintf("%s, %s", percentile(d, 50).Round(time.Microsecond), percentile(d, 99).Round(time.Microsecond))
-			cores[i] = fmt.Sprintf("%.0f", perSecond[p.name])
-		} else {
-			d := small(t, p.url)
-			wall[i], cores[i] = fmt.Sprintf("%s, %s", percentile(d, 50).Round(time.Microsecond), percentile(d, 99).Round(time.Microsecond)), "-"
+		wall[i], latency[i], cores[i] = both(f[p.name].small), both(f[p.name].events), "-"
+		if p.pid != 0 {
+			cores[i] = fmt.Sprintf("%.0f", f[p.name].perSecond())
 		}
-
-		l := latencies(t, p.url)
-		middle[p.name] = percentile(l, 50)
-		latency[i] = fmt.Sprintf("%s, %s", middle[p.name].Round(time.Microsecond), percentile(l, 99).Round(time.Microsecond))
 	}
 
 	perStream := map[string]float64{"nginx": memory(t, nginx), "monitor": memory(t, monitor)}
-	ratio := perSecond["monitor"] / perSecond["nginx"]
-	added := middle["monitor"] - middle["direct"]
+	ratio := f["monitor"].perSecond() / f["nginx"].perSecond()
+	added := percentile(f["monitor"].events, 50) - percentile(f["direct"].events, 50)
 
 	row := func(what string, v [3]string, says string) {
 		fmt.Printf("| %s | %s | %s | %s | %s |\n", what, v[0], v[1], v[2], says)

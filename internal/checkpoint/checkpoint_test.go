@@ -184,7 +184,7 @@ func TestWrap(t *testing.T) {
 	if k, err := UnwrapWithAge(p, mine); err != nil || k != testKey {
 		t.Errorf("UnwrapWithAge: got %v", err)
 	}
-	if k, err := UnwrapWithKMS(ctx, p, kms); err != nil || k != testKey {
+	if k, err := UnwrapWithKMS(ctx, p, "kms", kms); err != nil || k != testKey {
 		t.Errorf("UnwrapWithKMS: got %v", err)
 	}
 	if _, err := UnwrapWithAge(p, other); err == nil {

@@ -68,7 +68,7 @@ type WrappedKey struct {
 	Wrapped []byte `json:"wrapped"`
 }
 
-// errUnwrap hides the reason: what a KMS says may hold what it should not.
+// errUnwrap hides the reason: it would tell of the identities.
 var errUnwrap = errors.New("no identity of the caller opens it")
 
 // WrapForAge wraps a data key for one age recipient.
@@ -91,7 +91,7 @@ func WrapForAge(k DataKey, name string, to age.Recipient) (WrappedKey, error) {
 func WrapForKMS(ctx context.Context, k DataKey, name string, kms *secrets.Keeper) (WrappedKey, error) {
 	b, err := kms.Encrypt(ctx, k[:])
 	if err != nil {
-		return WrappedKey{}, fmt.Errorf("cannot wrap the data key for %s: %w", name, err)
+		return WrappedKey{}, fmt.Errorf("cannot wrap the data key for %s: %w", name, reasoned(err))
 	}
 	return WrappedKey{How: WrapKMS, Recipient: name, Wrapped: b}, nil
 }
@@ -114,15 +114,45 @@ func UnwrapWithAge(p Pool, ids ...age.Identity) (DataKey, error) {
 	return DataKey{}, fmt.Errorf("cannot unwrap the data key: %w", errUnwrap)
 }
 
-// UnwrapWithKMS returns the data key from the first wrapping that the KMS opens.
-func UnwrapWithKMS(ctx context.Context, p Pool, kms *secrets.Keeper) (DataKey, error) {
+// UnwrapWithKMS returns the data key from the first wrapping that the KMS opens. That for the name is tried first, and its
+// error is the one that is returned; then the others, since one key can have several names.
+func UnwrapWithKMS(ctx context.Context, p Pool, name string, kms *secrets.Keeper) (DataKey, error) {
+	var named, others []WrappedKey
 	for _, w := range p.Keys {
-		if w.How != WrapKMS {
-			continue
-		}
-		if b, err := kms.Decrypt(ctx, w.Wrapped); err == nil && len(b) == len(DataKey{}) {
-			return DataKey(b), nil
+		switch {
+		case w.How != WrapKMS:
+		case w.Recipient == name:
+			named = append(named, w)
+		default:
+			others = append(others, w)
 		}
 	}
-	return DataKey{}, fmt.Errorf("cannot unwrap the data key: %w", errUnwrap)
+	var first error
+	for _, w := range append(named, others...) {
+		b, err := kms.Decrypt(ctx, w.Wrapped)
+		switch {
+		case err == nil && len(b) == len(DataKey{}):
+			return DataKey(b), nil
+		case first == nil && err != nil:
+			first = reasoned(err)
+		case first == nil:
+			first = fmt.Errorf("what %s opens is no data key", name)
+		}
+	}
+	if first == nil {
+		first = errors.New("it is wrapped for no key of a KMS")
+	}
+	return DataKey{}, fmt.Errorf("cannot unwrap the data key with %s: %w", name, first)
+}
+
+// reasoned leaves out what others say around an error that has a reason for people.
+func reasoned(err error) error {
+	var f interface {
+		error
+		Reason() string
+	}
+	if errors.As(err, &f) {
+		return f
+	}
+	return err
 }

@@ -102,8 +102,8 @@ type keyCmd struct {
 
 // Run prints the data key. It is the one command that prints a secret, because that is what it is for.
 func (c *keyCmd) Run(ctx context.Context, out *Output) error {
-	if c.Identity == "" {
-		return errors.New("the data key is opened with an age identity: give it with --identity")
+	if count(c.Identity, c.KMS) != 1 {
+		return errors.New("the data key is opened with an age identity or a KMS key: give one with --identity or --kms")
 	}
 
 	b, err := c.bucket(ctx)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"gocloud.dev/blob"
 
 	"github.com/southwest-ai/agent-operator/internal/checkpoint"
+	"github.com/southwest-ai/agent-operator/internal/checkpoint/kms"
 	"github.com/southwest-ai/agent-operator/internal/checkpoint/store"
 )
 
@@ -43,7 +45,7 @@ type CheckpointCommands struct {
 	Unpin   unpinCmd   `cmd:"" help:"Leave a pinned checkpoint to the retention again."`
 	Rm      rmCmd      `cmd:"" help:"Remove a checkpoint. Its bytes go with the next sweep."`
 	Copy    copyCmd    `cmd:"" help:"Copy the newest checkpoint of each slot to another pool's repository."`
-	Key     keyCmd     `cmd:"" help:"Print the data key, opened with an age identity, to bring a lost Secret back."`
+	Key     keyCmd     `cmd:"" help:"Print the data key, opened with an age identity or a KMS key, to bring a lost Secret back."`
 }
 
 // A Repository says where a pool's checkpoints are and how to get in.
@@ -54,6 +56,9 @@ type Repository struct {
 	CA          string `name:"ca" env:"AIDISPATCH_CA" type:"existingfile" placeholder:"FILE" help:"Certificates to trust beside the system's, PEM."`
 	Key         string `env:"AIDISPATCH_KEY" type:"existingfile" placeholder:"FILE" help:"The data key: the key of the Secret NAME-checkpoint-key, 64 hexadecimal digits."`
 	Identity    string `env:"AIDISPATCH_IDENTITY" type:"existingfile" placeholder:"FILE" help:"An age identity that the data key was wrapped for."`
+
+	KMS            string `name:"kms" env:"AIDISPATCH_KMS" placeholder:"URL" help:"A KMS key that the data key was wrapped for: awskms:///ARN, gcpkms://projects/... or azurekeyvault://NAME.vault.azure.net/keys/KEY."`
+	KMSCredentials string `name:"kms-credentials" env:"AIDISPATCH_KMS_CREDENTIALS" type:"existingfile" placeholder:"FILE" help:"Credentials for the KMS key, JSON as the Secret of its recipient has them. Without it, those of the environment are used."`
 
 	Timeout time.Duration `default:"1m" help:"How long one request to the store may take."`
 }
@@ -110,8 +115,8 @@ func (r *Repository) open(ctx context.Context) (*opened, error) {
 
 func (r *Repository) dataKey(ctx context.Context, b *blob.Bucket) (checkpoint.DataKey, error) {
 	switch {
-	case r.Key != "" && r.Identity != "":
-		return checkpoint.DataKey{}, errors.New("give either the data key or an identity, and not both")
+	case count(r.Key, r.Identity, r.KMS) > 1:
+		return checkpoint.DataKey{}, errors.New("give the data key, an identity or a KMS key, and not two of them")
 	case r.Key != "":
 		text, err := readSmall(r.Key, "data key")
 		if err != nil {
@@ -119,15 +124,30 @@ func (r *Repository) dataKey(ctx context.Context, b *blob.Bucket) (checkpoint.Da
 		}
 
 		return parseKey(text)
-	case r.Identity != "":
+	case r.Identity != "" || r.KMS != "":
 		return r.unwrap(ctx, b)
 	default:
-		return checkpoint.DataKey{}, errors.New("checkpoints are encrypted: give the data key with --key, or an age identity with --identity")
+		return checkpoint.DataKey{}, errors.New("checkpoints are encrypted: give the data key with --key, an age identity with --identity, or a KMS key with --kms")
 	}
+}
+
+// count returns how many flags were given.
+func count(flags ...string) (n int) {
+	for _, f := range flags {
+		if f != "" {
+			n++
+		}
+	}
+
+	return n
 }
 
 // unwrap opens the data key that lies beside the data.
 func (r *Repository) unwrap(ctx context.Context, b *blob.Bucket) (checkpoint.DataKey, error) {
+	if r.KMS != "" {
+		return r.unwrapWithKMS(ctx, b)
+	}
+
 	f, err := os.Open(r.Identity)
 	if err != nil {
 		return checkpoint.DataKey{}, fmt.Errorf("cannot open the identity: %w", err)
@@ -145,6 +165,45 @@ func (r *Repository) unwrap(ctx context.Context, b *blob.Bucket) (checkpoint.Dat
 	}
 
 	return checkpoint.UnwrapWithAge(p, ids...)
+}
+
+func (r *Repository) unwrapWithKMS(ctx context.Context, b *blob.Bucket) (checkpoint.DataKey, error) {
+	secret, err := readSmall(r.KMSCredentials, "credentials of the KMS key")
+	if err != nil {
+		return checkpoint.DataKey{}, err
+	}
+
+	k, err := kms.Open(ctx, kms.Config{URL: r.KMS, Credentials: secret, Ambient: r.KMSCredentials == ""})
+	if err != nil {
+		return checkpoint.DataKey{}, err
+	}
+	defer k.Close() // It holds nothing.
+
+	p, err := checkpoint.ReadPool(ctx, b, r.options())
+	if err != nil {
+		return checkpoint.DataKey{}, err
+	}
+
+	key, err := checkpoint.UnwrapWithKMS(ctx, p, r.KMS, k)
+	if err != nil {
+		return key, fmt.Errorf("%w; it is wrapped for: %s", err, recipients(p))
+	}
+
+	return key, nil
+}
+
+// recipients tells for whom the data key is wrapped.
+func recipients(p checkpoint.Pool) string {
+	names := make([]string, 0, len(p.Keys))
+	for _, k := range p.Keys {
+		names = append(names, strconv.Quote(k.Recipient))
+	}
+
+	if len(names) == 0 {
+		return "nobody"
+	}
+
+	return strings.Join(names, ", ")
 }
 
 // explain says what to do about an error that has an obvious remedy.

@@ -95,12 +95,34 @@ type VectorStore struct {
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
 }
 
+// A KMSKey is a key in a cloud's key management service, which encrypts and decrypts with it and never gives it out.
+type KMSKey struct {
+	// URL of the key, without credentials: awskms:///arn:aws:kms:eu-central-1:111122223333:key/ID,
+	// gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K, azurekeyvault://NAME.vault.azure.net/keys/K.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:Pattern=`^(awskms|gcpkms|azurekeyvault)://`
+	URL string `json:"url"`
+
+	// Credentials by which the provider encrypts with the key. They need no right to decrypt. Of a ClusterProviderConfig, the
+	// provider's own identity is used where it is empty (IRSA, workload identity, a managed identity); a ProviderConfig needs a
+	// Secret of its namespace.
+	// +optional
+	Credentials *Credentials `json:"credentials,omitempty"`
+}
+
 // A KeyRecipient may open the checkpoints of a pool when the cluster and its Secrets are lost.
+// +kubebuilder:validation:XValidation:rule="has(self.age) != has(self.kms)",message="a recipient is either age or kms"
 type KeyRecipient struct {
 	// Age is an age recipient, age1... Its identity is kept outside of the cluster.
+	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=8192
-	Age string `json:"age"`
+	Age string `json:"age,omitempty"`
+
+	// KMS is a key in AWS KMS, Google Cloud KMS or Azure Key Vault. Who may decrypt with it may open the checkpoints.
+	// +optional
+	KMS *KMSKey `json:"kms,omitempty"`
 }
 
 // CheckpointStore says where an object store is and how to get in.
@@ -217,6 +239,7 @@ type ProviderConfig struct {
 	// +kubebuilder:validation:XValidation:rule="!has(self.vectorStore) || !has(self.vectorStore.credentials) || self.vectorStore.credentials.source in ['None', 'Secret']",message="vectorStore.credentials.source must be None or Secret: the environment and the files of the provider are for a ClusterProviderConfig only"
 	// +kubebuilder:validation:XValidation:rule="!has(self.vectorStore) || !has(self.vectorStore.agentCredentials) || self.vectorStore.agentCredentials.source in ['None', 'Secret']",message="vectorStore.agentCredentials.source must be None or Secret: the environment and the files of the provider are for a ClusterProviderConfig only"
 	// +kubebuilder:validation:XValidation:rule="!has(self.checkpointStore) || !has(self.checkpointStore.credentials) || self.checkpointStore.credentials.source in ['None', 'Secret']",message="checkpointStore.credentials.source must be None or Secret: the environment and the files of the provider are for a ClusterProviderConfig only"
+	// +kubebuilder:validation:XValidation:rule="!has(self.checkpointStore) || !has(self.checkpointStore.recipients) || self.checkpointStore.recipients.all(r, !has(r.kms) || (has(r.kms.credentials) && r.kms.credentials.source == 'Secret'))",message="checkpointStore.recipients[].kms needs credentials from a Secret: the provider's own identity is for a ClusterProviderConfig only"
 	// +kubebuilder:validation:XValidation:rule="!has(self.prometheus) || !has(self.prometheus.bearerToken) || self.prometheus.bearerToken.source in ['None', 'Secret']",message="prometheus.bearerToken.source must be None or Secret: the environment and the files of the provider are for a ClusterProviderConfig only"
 	// +kubebuilder:validation:XValidation:rule="!has(self.prometheus) || !has(self.prometheus.basicAuth) || self.prometheus.basicAuth.source in ['None', 'Secret']",message="prometheus.basicAuth.source must be None or Secret: the environment and the files of the provider are for a ClusterProviderConfig only"
 	Spec   ProviderConfigSpec   `json:"spec"`

@@ -229,7 +229,7 @@ func (e *external) Create(ctx context.Context, mg *v1alpha1.Checkpoint) (managed
 			return err
 		}
 
-		keys, err := e.wrap(key)
+		keys, err := e.wrap(ctx, key)
 		if err != nil {
 			return err
 		}
@@ -257,7 +257,7 @@ func (e *external) Create(ctx context.Context, mg *v1alpha1.Checkpoint) (managed
 
 // Update wraps the data key for other recipients.
 func (e *external) Update(ctx context.Context, _ *v1alpha1.Checkpoint) (managed.ExternalUpdate, error) {
-	keys, err := e.wrap(*e.key)
+	keys, err := e.wrap(ctx, *e.key)
 	if err != nil {
 		return managed.ExternalUpdate{}, err
 	}

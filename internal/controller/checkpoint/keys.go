@@ -13,6 +13,7 @@ import (
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	cp "github.com/southwest-ai/agent-operator/internal/checkpoint"
+	"github.com/southwest-ai/agent-operator/internal/checkpoint/kms"
 	"github.com/southwest-ai/agent-operator/internal/controller/storeconfig"
 )
 
@@ -25,7 +26,7 @@ func (e *external) wrapped() bool {
 
 	want := make([]string, 0, len(e.access.recipients))
 	for _, r := range e.access.recipients {
-		want = append(want, r.Age)
+		want = append(want, recipientName(r))
 	}
 
 	slices.Sort(is)
@@ -34,29 +35,66 @@ func (e *external) wrapped() bool {
 	return slices.Equal(is, slices.Compact(want))
 }
 
-// wrap wraps the data key for the recipients.
-func (e *external) wrap(key cp.DataKey) ([]cp.WrappedKey, error) {
+// recipientName is how pool.json names a recipient.
+func recipientName(r v1alpha1.KeyRecipient) string {
+	if r.KMS != nil {
+		return r.KMS.URL
+	}
+
+	return r.Age
+}
+
+// wrap wraps the data key for the recipients: for all of them or for none.
+func (e *external) wrap(ctx context.Context, key cp.DataKey) ([]cp.WrappedKey, error) {
 	var out []cp.WrappedKey
 
 	for _, r := range e.access.recipients {
-		to, err := age.ParseX25519Recipient(r.Age)
-		if err != nil {
-			return nil, storeconfig.Invalidf("checkpointStore.recipients: %q is no age recipient: %w", r.Age, err)
-		}
-
-		if slices.ContainsFunc(out, func(w cp.WrappedKey) bool { return w.Recipient == r.Age }) {
+		if slices.ContainsFunc(out, func(w cp.WrappedKey) bool { return w.Recipient == recipientName(r) }) {
 			continue
 		}
 
-		w, err := cp.WrapForAge(key, r.Age, to)
+		w, err := e.wrapFor(ctx, key, r)
 		if err != nil {
-			return nil, err
+			return nil, errors.Wrap(err, "checkpointStore.recipients")
 		}
 
 		out = append(out, w)
 	}
 
 	return out, nil
+}
+
+func (e *external) wrapFor(ctx context.Context, key cp.DataKey, r v1alpha1.KeyRecipient) (cp.WrappedKey, error) {
+	if r.KMS != nil {
+		return e.wrapForKMS(ctx, key, r.KMS)
+	}
+
+	to, err := age.ParseX25519Recipient(r.Age)
+	if err != nil {
+		return cp.WrappedKey{}, storeconfig.Invalidf("%q is no age recipient: %w", r.Age, err)
+	}
+
+	return cp.WrapForAge(key, r.Age, to)
+}
+
+// wrapForKMS asks for one encryption. Nothing of the provider ever decrypts, so its credentials need no right to.
+func (e *external) wrapForKMS(ctx context.Context, key cp.DataKey, r *v1alpha1.KMSKey) (cp.WrappedKey, error) {
+	if err := kms.CheckURL(r.URL); err != nil {
+		return cp.WrappedKey{}, storeconfig.Invalidf("kms.url: %w", err)
+	}
+
+	secret, err := e.repos.configs.Content(ctx, e.access.config, r.Credentials)
+	if err != nil {
+		return cp.WrappedKey{}, errors.Wrap(err, "kms.credentials")
+	}
+
+	k, err := e.repos.keeper(ctx, kms.Config{URL: r.URL, Credentials: secret, Ambient: e.access.own.Ambient})
+	if err != nil {
+		return cp.WrappedKey{}, err
+	}
+	defer k.Close() // It holds nothing.
+
+	return cp.WrapForKMS(ctx, key, r.URL, k)
 }
 
 // ensureKey returns the data key that is kept, or makes one. Nothing owns its Secret: it goes only with the data.

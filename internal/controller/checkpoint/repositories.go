@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gocloud.dev/blob"
+	"gocloud.dev/secrets"
 	corev1 "k8s.io/api/core/v1"
 	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	cp "github.com/southwest-ai/agent-operator/internal/checkpoint"
+	"github.com/southwest-ai/agent-operator/internal/checkpoint/kms"
 	"github.com/southwest-ai/agent-operator/internal/checkpoint/store"
 	"github.com/southwest-ai/agent-operator/internal/controller/storeconfig"
 )
@@ -33,7 +35,9 @@ const keyField = "key"
 
 // An access is all that is needed to reach a store, and to let workers reach it.
 type access struct {
-	own store.Config
+	// config is the configuration that says so.
+	config storeconfig.Key
+	own    store.Config
 	// worker are the credentials that workers get.
 	worker  []byte
 	timeout time.Duration
@@ -64,6 +68,7 @@ type Repositories struct {
 	kube, live client.Reader
 	configs    *storeconfig.Reader
 	open       func(context.Context, store.Config) (*blob.Bucket, error)
+	keeper     func(context.Context, kms.Config) (*secrets.Keeper, error)
 
 	mu   sync.Mutex
 	kept map[types.NamespacedName]*opened
@@ -71,7 +76,7 @@ type Repositories struct {
 
 // NewRepositories returns what opens repositories.
 func NewRepositories(kube, live client.Reader) *Repositories {
-	return &Repositories{kube: kube, live: live, configs: storeconfig.NewReader(kube), open: store.Open, kept: map[types.NamespacedName]*opened{}}
+	return &Repositories{kube: kube, live: live, configs: storeconfig.NewReader(kube), open: store.Open, keeper: kms.Open, kept: map[types.NamespacedName]*opened{}}
 }
 
 // Repository returns the repository of a Checkpoint. It is kept open for the next who asks.
@@ -165,6 +170,7 @@ func (r *Repositories) access(ctx context.Context, mg *v1alpha1.Checkpoint) (acc
 	}
 
 	a := access{
+		config:     key,
 		own:        store.Config{URL: s.URL, Prefix: mg.Spec.ForProvider.Pool, Ambient: key.Namespace == ""},
 		timeout:    time.Minute,
 		recipients: s.Recipients,

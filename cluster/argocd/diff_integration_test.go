@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
-	"os"
 	"strings"
 	"testing"
 
@@ -17,56 +16,12 @@ import (
 	"github.com/argoproj/argo-cd/v3/util/argo"
 	argodiff "github.com/argoproj/argo-cd/v3/util/argo/diff"
 	"github.com/argoproj/argo-cd/v3/util/argo/normalizers"
-	"github.com/crossplane/crossplane-runtime/v2/pkg/xcrd"
-	xpextv1 "github.com/crossplane/crossplane/apis/v2/apiextensions/v1"
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
-	extv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/managedfields"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
-
-// serve runs an API server with the AIDispatcher as Crossplane would define it.
-func serve(t *testing.T) (*rest.Config, client.Client) {
-	t.Helper()
-
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		t.Fatal("KUBEBUILDER_ASSETS does not name a directory with kube-apiserver and etcd: run `make argocd`, which builds them")
-	}
-
-	xrd := &xpextv1.CompositeResourceDefinition{}
-	strict(t, "../../package/configuration/xrd.yaml", xrd)
-
-	crd, err := xcrd.ForCompositeResource(xrd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// What Crossplane makes is owned by the definition, which is not there.
-	crd.SetOwnerReferences(nil)
-
-	env := &envtest.Environment{CRDInstallOptions: envtest.CRDInstallOptions{CRDs: []*extv1.CustomResourceDefinition{crd}}}
-
-	cfg, err := env.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	t.Cleanup(func() {
-		if err := env.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-
-	c, err := client.New(cfg, client.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	return cfg, c
-}
 
 // A dryRunner asks the API server what would become of an object, as Argo CD's server-side diff does.
 type dryRunner struct{ client client.Client }
@@ -178,7 +133,7 @@ func scale(t *testing.T, c client.Client, pool *unstructured.Unstructured, to in
 
 // What others write to a pool is no difference to Git, and what somebody changed by hand is.
 func TestDifferences(t *testing.T) {
-	cfg, c := serve(t)
+	cfg, c := serve(t, pools(t))
 
 	_, parser, err := (&kube.KubectlCmd{Log: logr.Discard(), Tracer: tracing.NopTracer{}}).LoadOpenAPISchema(cfg)
 	if err != nil {

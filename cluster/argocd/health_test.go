@@ -349,6 +349,15 @@ func TestPackageHealth(t *testing.T) {
 	}
 }
 
+// Why packages need a health of ours: Argo CD's own fails a sync at a Provider that starts.
+func TestOwnPackageHealth(t *testing.T) {
+	o := read(t, "testdata/health/package/starts.yaml")
+
+	if got := healthOf(t, nil, o).Status; got != health.HealthStatusDegraded {
+		t.Errorf("Argo CD's own health of a Provider that starts is %s: settings/packages is needed no more", got)
+	}
+}
+
 // An Application in an app of apps is as healthy as it says.
 func TestApplicationHealth(t *testing.T) {
 	o := &unstructured.Unstructured{Object: map[string]any{

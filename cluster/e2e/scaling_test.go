@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,18 +45,14 @@ func TestScalesOnWork(t *testing.T) {
 		hand(t, first, 2)
 	}
 
-	eventually(t, fmt.Sprintf("the pool is asked to have %d workers", most), func(ctx context.Context) error {
-		s, err := scalerOf(ctx, ad)
-		if err == nil && ptr.Deref(s.Status.AtProvider.DesiredReplicas, 0) != most {
-			err = fmt.Errorf("it wants %v because %+v", s.Status.AtProvider.DesiredReplicas, s.Status.AtProvider.Load)
-		}
-
-		return err
-	})
+	wanted(t, ad, most)
 	t.Logf("from the first task to %d wanted workers: %s", most, time.Since(since).Round(100*time.Millisecond))
 
 	all := settled(t, ad, most)
-	long := occupy(t, all["7"], 180)
+	long := occupy(t, all["7"], 240)
+
+	// The load has been lower for less and less long, so this takes as long as it took to fall.
+	wanted(t, ad, 1)
 
 	after := settled(t, ad, 1)
 	if after["7"].UID != all["7"].UID {
@@ -83,6 +80,26 @@ func TestScalesOnWork(t *testing.T) {
 	}
 
 	completed(t, all["7"], long)
+
+	story := command(t, "go", "run", "../../cmd/aidispatch", "why", "-n", ns, "ad/"+ad.GetName())
+	if !strings.Contains(story, "its state is in checkpoint ") || !strings.Contains(story, "What it sees") {
+		t.Errorf("the story tells too little:\n%s", story)
+	}
+
+	t.Log(story)
+}
+
+// wanted waits until a pool is to have n workers.
+func wanted(t *testing.T, ad *v1alpha1.AIDispatcher, n int32) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d workers are wanted", n), func(ctx context.Context) error {
+		s, err := scalerOf(ctx, ad)
+		if err == nil && ptr.Deref(s.Status.AtProvider.DesiredReplicas, 0) != n {
+			err = fmt.Errorf("%d are, because %+v", ptr.Deref(s.Status.AtProvider.DesiredReplicas, 0), s.Status.AtProvider.Load)
+		}
+
+		return err
+	})
 }
 
 func scalerOf(ctx context.Context, ad *v1alpha1.AIDispatcher) (*agentv1alpha1.AgentScaler, error) {

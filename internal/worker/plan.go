@@ -221,25 +221,27 @@ func drains(now time.Time, p Policy, serving []Worker, n, surplus int) []Step {
 
 // resizes brings cap and size to what is wanted, but not below the workers that are kept. Final says that the size is there
 // already or will be when the steps are made: then who was detached is missed by nobody.
+//
+// A cap is lowered before the size and raised after it, when the ReplicaSet has acted on it: else it might still be about to remove,
+// for the size before, one that waits for a slot and is just being given one.
 func resizes(p Policy, v View, kept int) (out []Step, final bool) {
 	size := max(p.Want, kept)
-
-	capped := func() {
-		if v.Cap >= 0 && v.Cap != size || v.Cap < 0 && size < v.Replicas {
-			out = append(out, Step{Act: Cap, Size: size, Why: fmt.Sprintf("at most %d workers have a slot", size)})
-		}
-	}
+	limit := Step{Act: Cap, Size: size, Why: fmt.Sprintf("at most %d workers have a slot", size)}
 
 	switch {
 	case size > v.Replicas:
-		out = append(out, Step{Act: Resize, Size: size, Why: fmt.Sprintf("from %d replicas to %d", v.Replicas, size)})
-		capped()
+		return []Step{{Act: Resize, Size: size, Why: fmt.Sprintf("from %d replicas to %d", v.Replicas, size)}}, true
 	case size == v.Replicas:
-		capped()
+		if v.Cap > size || v.Cap >= 0 && v.Cap < size && (v.Acted || v.Refused || v.RollingOut) {
+			out = append(out, limit)
+		}
 	case kept > 0 && (v.RollingOut || !v.heard()):
 		return nil, false
 	default:
-		capped()
+		if v.Cap != size {
+			out = append(out, limit)
+		}
+
 		out = append(out, Step{Act: Resize, Size: size, Why: fmt.Sprintf("from %d replicas to %d: %d workers have a slot and %d are wanted", v.Replicas, size, kept, p.Want)})
 	}
 

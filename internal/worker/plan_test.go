@@ -53,7 +53,10 @@ func TestPlan(t *testing.T) {
 	}{
 		"Steady":         {"Nothing is to be done.", policy(2), view(2, idle(0), idle(1)), nil},
 		"Out":            {"More are asked for at once.", policy(3), view(2, idle(0), idle(1)), []string{"Resize 3"}},
-		"OutCapped":      {"And the cap is raised, after the size.", policy(3), View{Acted: true, Cap: 2, Replicas: 2, Workers: []Worker{idle(0), idle(1)}}, []string{"Resize 3", "Cap 3"}},
+		"OutCapped":      {"And the cap stays for now.", policy(3), View{Acted: true, Cap: 2, Replicas: 2, Workers: []Worker{idle(0), idle(1)}}, []string{"Resize 3"}},
+		"OutUnacted":     {"Until the ReplicaSet has acted on the size.", policy(3), View{Cap: 2, Replicas: 3, Workers: []Worker{idle(0), idle(1)}}, nil},
+		"OutActed":       {"Then it is raised.", policy(3), View{Acted: true, Cap: 2, Replicas: 3, Workers: []Worker{idle(0), idle(1)}}, []string{"Cap 3"}},
+		"OutRefused":     {"Or when a quota keeps the ReplicaSet from it.", policy(3), View{Refused: true, Cap: 2, Replicas: 3, Workers: []Worker{idle(0), idle(1)}}, []string{"Cap 3"}},
 		"Waiting":        {"Who waits for a slot goes first, for nothing is lost with it.", policy(1), view(3, idle(0)), []string{"Cap 1", "Resize 1"}},
 		"In":             {"The youngest of the idle ones is told.", policy(1), view(2, idle(0), idle(1)), []string{"Drain w1"}},
 		"InBusy":         {"Not the busy one.", policy(1), view(2, idle(0), idle(1, busy)), []string{"Drain w0"}},

@@ -44,9 +44,9 @@ type Result struct {
 	Again bool
 }
 
-// Quiet says that nothing is to be done until something happens: nobody drains, and nobody is detached.
+// Quiet says that nothing is to be done until something happens: nobody drains, nobody is detached, and no cap is still to be raised.
 func (r Result) Quiet() bool {
-	if r.Again || len(r.Done) > 0 {
+	if r.Again || len(r.Done) > 0 || r.View.Cap >= 0 && r.View.Cap < r.View.Replicas {
 		return false
 	}
 

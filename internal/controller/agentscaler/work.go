@@ -24,12 +24,12 @@ const (
 	rest = 5 * time.Minute
 
 	// soon is when a pool is looked at again that was just changed, and later when nothing has come of that for a while.
-	soon  = time.Second
+	soon  = 500 * time.Millisecond
 	later = 5 * time.Second
 	// jitter is by which part the time between two polls is lengthened at most, so that they do not all come at once.
 	jitter = 0.1
 	// patient is how many looks in vain make a while.
-	patient = 30
+	patient = 60
 )
 
 // The reasons of the events that tell what becomes of workers.

@@ -30,9 +30,10 @@ func TestAgentScalerHealth(t *testing.T) {
 			reason: "It was told not to write.", file: "recommends.yaml",
 			want: health.HealthStatus{Status: health.HealthStatusSuspended, Message: "RecommendOnly: spec.managementPolicies do not let the scaler write: Deployment coder asks for 3 replicas, the scaler would ask for 3"},
 		},
-		"Triggers": {
-			reason: "A size is kept, though not by the load.", file: "triggers.yaml",
-			want: health.HealthStatus{Status: health.HealthStatusHealthy, Message: "TriggersUnsupported: This version does not evaluate spec.forProvider.triggers: Deployment coder is kept at 4 replicas"},
+		"LoadUnknown": {
+			reason: "The size is kept while the load is not known, which is as it should be.", file: "fixed.yaml",
+			edit: with("ScalingActive", "False", "LoadUnknown", "the load is not known"),
+			want: health.HealthStatus{Status: health.HealthStatusHealthy, Message: "LoadUnknown: the load is not known"},
 		},
 		"NoTarget": {
 			reason: "The Deployment comes when the pool's memory is there.", file: "no-target.yaml",

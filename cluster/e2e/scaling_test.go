@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	agentv1alpha1 "github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"github.com/southwest-ai/agent-operator/apis/v1alpha1"
+	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
 // scaled lets a pool follow its unfinished tasks, one a worker, with little patience: not more than it takes to start all workers.
@@ -106,4 +108,54 @@ func scalerOf(ctx context.Context, ad *v1alpha1.AIDispatcher) (*agentv1alpha1.Ag
 	s := &agentv1alpha1.AgentScaler{}
 
 	return s, kube.Get(ctx, client.ObjectKeyFromObject(ad), s)
+}
+
+// The workers of a pool with a budget share it, also when there are more of them, and answer as long as there is some.
+func TestTokenBudget(t *testing.T) {
+	t.Parallel()
+
+	const tokens = 6000
+
+	ns := namespace(t)
+	ad := create(t, ns, "quickstart", sized(2), func(ad *v1alpha1.AIDispatcher) {
+		ad.Spec.TokenBudget = &v1alpha1.TokenBudget{TokensPerMinute: tokens}
+	})
+	settled(t, ad, 2)
+
+	shared := func(n int) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("%d workers have a share each, and not more than there is together", n), func(ctx context.Context) error {
+			all, err := workers(ctx, ad, int32(n))
+			if err != nil {
+				return err
+			}
+
+			var sum int64
+
+			for slot, p := range all {
+				s, err := workerStatus(ctx, p)
+				if err != nil {
+					return err
+				}
+
+				if s.Budget == nil || s.Budget.TokensPerMinute <= 0 || strconv.FormatInt(s.Budget.TokensPerMinute, 10) != p.Annotations[monitorapi.AnnotationTokenShare] {
+					return fmt.Errorf("the worker of slot %s has %+v, and was told %q", slot, s.Budget, p.Annotations[monitorapi.AnnotationTokenShare])
+				}
+
+				sum += s.Budget.TokensPerMinute
+			}
+
+			if sum > tokens {
+				t.Fatalf("%d workers have %d tokens a minute of %d", n, sum, tokens)
+			}
+
+			return nil
+		})
+	}
+
+	shared(2)
+	tell(t, ns, "ada", "I am Ada.")
+	edit(t, ad, sized(4))
+	settled(t, ad, 4)
+	shared(4)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/southwest-ai/agent-operator/internal/controller/agentscaler"
+	budgets "github.com/southwest-ai/agent-operator/internal/controller/budget"
 	"github.com/southwest-ai/agent-operator/internal/controller/checkpoint"
 	"github.com/southwest-ai/agent-operator/internal/controller/slot"
 	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
@@ -124,7 +125,7 @@ func metrics() ([]metric, error) {
 
 // providerParts returns the parts of a provider that tell metrics.
 func providerParts() []prometheus.Collector {
-	return []prometheus.Collector{agentscaler.NewMetrics(), slot.NewMetrics(), vectorcollection.NewMetrics(), checkpoint.NewMetrics(), statemetrics.NewMRStateMetrics()}
+	return []prometheus.Collector{agentscaler.NewMetrics(), slot.NewMetrics(), budgets.NewMetrics(), vectorcollection.NewMetrics(), checkpoint.NewMetrics(), statemetrics.NewMRStateMetrics()}
 }
 
 // monitorParts returns the parts of a monitor that tell metrics. None of them runs.

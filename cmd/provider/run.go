@@ -27,6 +27,7 @@ import (
 
 	"github.com/southwest-ai/agent-operator/internal/controller"
 	"github.com/southwest-ai/agent-operator/internal/controller/agentscaler"
+	"github.com/southwest-ai/agent-operator/internal/controller/budget"
 	"github.com/southwest-ai/agent-operator/internal/controller/checkpoint"
 	"github.com/southwest-ai/agent-operator/internal/controller/slot"
 	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
@@ -63,10 +64,10 @@ func (c *cli) run(ctx context.Context) error {
 	}
 
 	parts := controller.Parts{
-		Sizes: agentscaler.NewMetrics(), Slots: slot.NewMetrics(), Memory: vectorcollection.NewMetrics(), Stores: stores(),
+		Sizes: agentscaler.NewMetrics(), Slots: slot.NewMetrics(), Budgets: budget.NewMetrics(), Memory: vectorcollection.NewMetrics(), Stores: stores(),
 		Checkpoints: checkpoint.Options{Metrics: checkpoint.NewMetrics()},
 	}
-	metrics.Registry.MustRegister(parts.Sizes, parts.Slots, parts.Memory, parts.Checkpoints.Metrics, o.MetricOptions.MRMetrics, o.MetricOptions.MRStateMetrics)
+	metrics.Registry.MustRegister(parts.Sizes, parts.Slots, parts.Budgets, parts.Memory, parts.Checkpoints.Metrics, o.MetricOptions.MRMetrics, o.MetricOptions.MRStateMetrics)
 
 	// A controller may turn out not to work long after the manager was started; then the provider ends with the reason.
 	ctx, cancel := context.WithCancelCause(ctx)

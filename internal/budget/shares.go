@@ -103,6 +103,8 @@ type plan struct {
 	// want is what each worker needs, ideal what it is to have, and floor the least of it.
 	want, ideal []int64
 	floor       int64
+	// spare is what is kept of what nobody needs.
+	spare int64
 }
 
 func sorted(workers []Worker) []int {
@@ -155,7 +157,8 @@ func (p *plan) aim() {
 	}
 
 	left := free - fill(free, moving, p.want, p.ideal)
-	left -= left / spare
+	p.spare = left / spare
+	left -= p.spare
 
 	for k, i := range moving {
 		part := left / int64(len(moving)-k)
@@ -245,48 +248,78 @@ func (p *plan) shrink(next []int64, told int64) {
 	}
 }
 
-// grow gives what is nobody's to those who need it, and to them also what of their ideal goes beyond it.
+// grow gives what is nobody's to those who need it, then to them what of their ideal goes beyond it, and then to those who
+// have little, so that they need not wait when they begin. Who does not answer gets what it needs: it may be long until
+// anybody could take more back.
 func (p *plan) grow(next []int64) {
 	free := p.budget
-	needs := make([]int64, len(next))
+	needs, beyond, little := make([]int64, len(next)), make([]int64, len(next)), make([]int64, len(next))
 
-	var some []int
-
-	for _, i := range p.order {
-		w := p.workers[i]
+	for i, w := range p.workers {
 		// What it was told before may reach it before what it is told now.
 		free -= w.reserved()
 
-		if needs[i] = p.need(i); needs[i] > 0 {
+		switch room := p.ideal[i] - w.told(); {
+		case p.need(i) > 0:
+			needs[i] = p.need(i)
+
+			if !w.Fixed {
+				beyond[i] = room - needs[i]
+			}
+		case !w.Fixed && room > w.told():
+			little[i] = room
+		}
+	}
+
+	free -= p.give(free, needs, next, func(i int) bool {
+		return next[i] >= p.floor && next[i]-p.workers[i].told() > p.workers[i].told()/tolerance
+	})
+	free -= p.give(free, only(beyond, func(i int) bool { return next[i] > p.workers[i].told() }), next, always)
+	p.give(free-p.spare, little, next, func(i int) bool { return next[i] >= p.ideal[i]/2 })
+}
+
+func always(int) bool { return true }
+
+func only(shares []int64, which func(int) bool) []int64 {
+	for i := range shares {
+		if !which(i) {
+			shares[i] = 0
+		}
+	}
+
+	return shares
+}
+
+// give adds to shares what workers are to have, as far as there is enough. Who gets only a part of it does so if that helps:
+// a telling is a write, and the rest is about to come free. It returns what was given.
+func (p *plan) give(free int64, what, next []int64, helps func(int) bool) (given int64) {
+	var some []int
+
+	for _, i := range p.order {
+		if what[i] > 0 {
 			some = append(some, i)
 		}
 	}
 
 	if free <= 0 || len(some) == 0 {
-		return
+		return 0
 	}
 
-	granted := make([]int64, len(next))
-	free -= fill(free, some, needs, granted)
+	parts := make([]int64, len(next))
+	fill(free, some, what, parts)
 
-	// A part of what is needed is worth a write where it helps; the rest of the time more is about to come free.
-	told := slices.DeleteFunc(some, func(i int) bool {
-		helps := granted[i] >= needs[i] || granted[i] > p.workers[i].told()/tolerance
-		if !helps {
-			free += granted[i]
+	for _, i := range some {
+		was := max(next[i], 0)
+
+		next[i] = was + parts[i]
+		if parts[i] < what[i] && !helps(i) {
+			next[i] = was
+
+			continue
 		}
 
-		return !helps
-	})
-
-	beyond, more := make([]int64, len(next)), make([]int64, len(next))
-	for _, i := range told {
-		beyond[i] = max(p.ideal[i]-p.workers[i].told()-granted[i], 0)
+		given += parts[i]
 	}
 
-	fill(free, told, beyond, more)
-
-	for _, i := range told {
-		next[i] = p.workers[i].told() + granted[i] + more[i]
-	}
+	return given
 }

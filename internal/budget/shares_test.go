@@ -71,8 +71,12 @@ func TestShares(t *testing.T) {
 			workers: []Worker{{Name: "a", Share: None}, {Name: "b", Share: 1000, Has: 1000, Demand: 5000}}, want: []int64{0, 950},
 		},
 		"Tolerance": {
-			reason: "A share that is a little too small is not worth a word.", budget: 1000,
+			reason: "A share that is a little too small is not worth a word.", budget: 110,
 			workers: []Worker{{Name: "a", Share: 100, Has: 100, Demand: 98}}, want: []int64{100},
+		},
+		"Little": {
+			reason: "Who has little and answers is given some of what nobody needs, before it has to wait.", budget: 1000,
+			workers: []Worker{{Name: "a", Share: 50, Has: 50}, {Name: "b", Share: 50, Has: 50, Fixed: true}}, want: []int64{860, 50},
 		},
 		"TooMany": {
 			reason: "Where there is not a token for each, there is none for some.", budget: 2,

@@ -174,7 +174,7 @@ func (c *WhyCmd) kubectl(ctx context.Context, name string) ([]byte, error) {
 	defer cancel()
 
 	// The name comes after a --, so that it is no flag whatever it is.
-	cmd := exec.CommandContext(ctx, "kubectl", append(args, "--", name)...) //nolint:gosec // It is what people would type.
+	cmd := exec.CommandContext(ctx, "kubectl", append(args, "--", name)...) // It is what people would type.
 
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said

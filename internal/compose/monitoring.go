@@ -65,6 +65,11 @@ func (p *pool) modelEnv() list {
 		env = append(env, envVar(monitorapi.EnvAskForUsage, "false"))
 	}
 
+	// A worker that comes has nothing until it is told what of the budget is its own: so none is anybody's twice.
+	if p.Spec.TokenBudget != nil {
+		env = append(env, envVar(monitorapi.EnvTokenShare, "0"))
+	}
+
 	return env
 }
 

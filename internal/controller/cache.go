@@ -15,6 +15,7 @@ import (
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/customresourcesgate"
 
+	"github.com/southwest-ai/agent-operator/internal/controller/budget"
 	"github.com/southwest-ai/agent-operator/internal/controller/slot"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
@@ -56,7 +57,7 @@ func poolMembers() labels.Selector {
 	return labels.NewSelector().Add(*r)
 }
 
-// slimPod keeps of a pod what the binder reads.
+// slimPod keeps of a pod what the binder reads, and what shares the budget.
 func slimPod(o any) (any, error) {
 	p, ok := o.(*corev1.Pod)
 	if !ok {
@@ -65,11 +66,13 @@ func slimPod(o any) (any, error) {
 
 	out := &corev1.Pod{
 		ObjectMeta: slimMeta(p.ObjectMeta),
-		Spec:       corev1.PodSpec{SchedulingGates: p.Spec.SchedulingGates},
+		Spec:       corev1.PodSpec{SchedulingGates: p.Spec.SchedulingGates, InitContainers: budget.Starts(p)},
 		Status:     corev1.PodStatus{Phase: p.Status.Phase, PodIP: p.Status.PodIP},
 	}
 
-	for _, name := range []string{monitorapi.AnnotationSlot, monitorapi.AnnotationRestoreFrom} {
+	for _, name := range []string{
+		monitorapi.AnnotationSlot, monitorapi.AnnotationRestoreFrom, monitorapi.AnnotationTokenShare, monitorapi.AnnotationTokenShareHeld,
+	} {
 		if v, ok := p.Annotations[name]; ok {
 			metav1.SetMetaDataAnnotation(&out.ObjectMeta, name, v)
 		}

@@ -37,6 +37,7 @@ import (
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"github.com/southwest-ai/agent-operator/internal/controller/agentscaler"
+	"github.com/southwest-ai/agent-operator/internal/controller/budget"
 	"github.com/southwest-ai/agent-operator/internal/controller/checkpoint"
 	"github.com/southwest-ai/agent-operator/internal/controller/slot"
 	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
@@ -142,7 +143,7 @@ func startProviderWith(t *testing.T, stores vectorcollection.Backends) (stop fun
 	}
 
 	if err := SetupGated(mgr, o, Parts{
-		Sizes: agentscaler.NewMetrics(), Slots: slot.NewMetrics(), Memory: vectorcollection.NewMetrics(), Stores: stores,
+		Sizes: agentscaler.NewMetrics(), Slots: slot.NewMetrics(), Budgets: budget.NewMetrics(), Memory: vectorcollection.NewMetrics(), Stores: stores,
 		Checkpoints: checkpoint.Options{Metrics: checkpoint.NewMetrics(), Turn: 100 * time.Millisecond},
 	}, failed); err != nil {
 		t.Fatal(err)

@@ -24,6 +24,7 @@ import (
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"github.com/southwest-ai/agent-operator/internal/controller/agentscaler"
+	"github.com/southwest-ai/agent-operator/internal/controller/budget"
 	"github.com/southwest-ai/agent-operator/internal/controller/checkpoint"
 	"github.com/southwest-ai/agent-operator/internal/controller/load"
 	"github.com/southwest-ai/agent-operator/internal/controller/monitors"
@@ -37,6 +38,7 @@ import (
 type Parts struct {
 	Sizes       *agentscaler.Metrics
 	Slots       *slot.Metrics
+	Budgets     *budget.Metrics
 	Memory      *vectorcollection.Metrics
 	Checkpoints checkpoint.Options
 	Stores      vectorcollection.Backends
@@ -63,7 +65,7 @@ func SetupGated(mgr ctrl.Manager, o controller.Options, p Parts, failed func(err
 	}
 
 	gated(func() error {
-		asked := monitors.NewClient()
+		asked := monitors.NewClient(nil)
 		pools := removal.NewPools(mgr.GetClient(), mgr.GetAPIReader(), repos, asked)
 		meter := load.NewMeter(mgr.GetClient(), asked)
 
@@ -77,8 +79,12 @@ func SetupGated(mgr ctrl.Manager, o controller.Options, p Parts, failed func(err
 			return err
 		}
 
-		return slot.Setup(mgr, o, repos, p.Slots)
-	}, "AgentScalers and slots", v1alpha1.AgentScalerGroupVersionKind)
+		if err := slot.Setup(mgr, o, repos, p.Slots); err != nil {
+			return err
+		}
+
+		return budget.Setup(mgr, o, asked, p.Budgets)
+	}, "AgentScalers, slots and budgets", v1alpha1.AgentScalerGroupVersionKind)
 
 	gated(func() error {
 		return checkpoint.Setup(mgr, o, repos, p.Checkpoints, extra...)

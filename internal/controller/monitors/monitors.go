@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
@@ -21,11 +23,16 @@ const (
 // A Client asks monitors, over connections that are kept for the next question.
 type Client struct{ http *http.Client }
 
-// NewClient returns a client that keeps as many connections open as there are workers that are asked again and again.
-func NewClient() *Client {
+// NewClient returns a client that keeps as many connections open as there are workers that are asked again and again. The transport
+// reaches the monitors; nil for the usual way.
+func NewClient(transport http.RoundTripper) *Client {
+	if transport == nil {
+		transport = &http.Transport{MaxIdleConnsPerHost: 1, IdleConnTimeout: 90 * time.Second, DisableCompression: true}
+	}
+
 	return &Client{http: &http.Client{
 		Timeout:   timeout,
-		Transport: &http.Transport{MaxIdleConnsPerHost: 1, IdleConnTimeout: 90 * time.Second, DisableCompression: true},
+		Transport: transport,
 		// A monitor leads nowhere else.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -35,7 +42,9 @@ func NewClient() *Client {
 func (c *Client) Status(ctx context.Context, pod, ip string) (monitorapi.Status, error) {
 	var s monitorapi.Status
 
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s:%d%s", ip, monitorapi.Port, monitorapi.PathStatus), nil)
+	url := "http://" + net.JoinHostPort(ip, strconv.Itoa(monitorapi.Port)) + monitorapi.PathStatus
+
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return s, err
 	}

@@ -157,7 +157,7 @@ func (p *pool) until(what string, ok func() error) {
 
 // provider returns one that has just started.
 func (p *pool) provider(kube client.Client) *removal.Pools {
-	pools := removal.NewPools(kube, kube, repositories, monitors.NewClient())
+	pools := removal.NewPools(kube, kube, repositories, monitors.NewClient(nil))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 

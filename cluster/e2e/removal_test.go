@@ -48,7 +48,7 @@ func occupy(t *testing.T, p corev1.Pod, seconds int) string {
 	eventually(t, "the worker is busy", func(ctx context.Context) error {
 		s, err := workerStatus(ctx, p)
 		if err != nil || !is(s.Tasks.InFlight, 1) {
-			return fmt.Errorf("it says %+v, %w", s.Tasks, err)
+			return fmt.Errorf("it says %+v, %v", s.Tasks, err)
 		}
 
 		return nil
@@ -57,10 +57,11 @@ func occupy(t *testing.T, p corev1.Pod, seconds int) string {
 	return id
 }
 
-// completed waits until a worker has done a task.
+// completed waits until a worker has done a task, which may take as long as the longest that a test hands out.
 func completed(t *testing.T, p corev1.Pod, task string) {
 	t.Helper()
-	eventually(t, "the task is done", func(ctx context.Context) error {
+
+	done := func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.Status.PodIP+":9799/tasks/"+task, nil)
 		if err != nil {
 			return err
@@ -74,11 +75,21 @@ func completed(t *testing.T, p corev1.Pod, task string) {
 
 		var is struct{ Status struct{ State string } }
 		if err := json.NewDecoder(rsp.Body).Decode(&is); err != nil || is.Status.State != "TASK_STATE_COMPLETED" {
-			return fmt.Errorf("it is %q, %w", is.Status.State, err)
+			return fmt.Errorf("it is %q, %v", is.Status.State, err)
 		}
 
 		return nil
-	})
+	}
+
+	var last error
+
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		if last = done(t.Context()); last == nil {
+			return
+		}
+	}
+
+	t.Fatalf("waited five minutes for the task to be done: %v", last)
 }
 
 // A pool that is made smaller loses those that have nothing to do, whatever their slots, and only after their state is safe: who

@@ -59,6 +59,8 @@ type model struct {
 	secretName, secretKey string
 	// Whether agents speak to a gateway that counts, without a proxy of ours between; and whether the proxy asks for no usage.
 	gateway, neverAsks bool
+	// Where the gateway's figures are.
+	tokensQuery string
 }
 
 // keyForMonitor says whether the monitor puts a key on requests.
@@ -178,7 +180,7 @@ func resolveModel(s v1alpha1.AIDispatcherSpec, cat *Catalog) (model, error) {
 
 		out := model{
 			endpoint: m.Endpoint, name: m.Model, protocol: m.Protocol,
-			gateway: m.Metering == v1beta1.MeteringGateway, neverAsks: m.AskForUsage != nil && !*m.AskForUsage,
+			gateway: m.Metering == v1beta1.MeteringGateway, tokensQuery: m.TokensQuery, neverAsks: m.AskForUsage != nil && !*m.AskForUsage,
 		}
 		if m.SecretRef != nil {
 			out.secretName, out.secretKey = m.SecretRef.Name, m.SecretRef.Key

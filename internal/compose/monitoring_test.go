@@ -194,7 +194,15 @@ func TestServiceLeadsToTheInboundProxy(t *testing.T) {
 // Where a gateway counts, agents speak to it with the key that is theirs then; the monitor has none.
 func TestGatewayGetsTheAgentsKey(t *testing.T) {
 	d := &appsv1.Deployment{}
-	decode(t, monitored(t, "", "", "", "metering: Gateway, secretRef: {name: gateway, key: token}"), resourceDeployment, d)
+	rsp := monitored(t, "", "", "", `metering: Gateway, secretRef: {name: gateway, key: token}, tokensQuery: 'sum(used{ns="$NAMESPACE",pool="$DISPATCHER"})'`)
+	decode(t, rsp, resourceDeployment, d)
+
+	s := &agentv1alpha1.AgentScaler{}
+	decode(t, rsp, resourceAgentScaler, s)
+
+	if got, want := s.Spec.ForProvider.TokensQuery, fmt.Sprintf(`sum(used{ns=%q,pool=%q})`, d.GetNamespace(), d.GetName()); got != want {
+		t.Errorf("the scaler asks for tokens by %s, want %s", got, want)
+	}
 
 	pod := d.Spec.Template.Spec
 	got := map[string]string{}

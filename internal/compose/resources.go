@@ -1,6 +1,8 @@
 package compose
 
 import (
+	"strings"
+
 	"google.golang.org/protobuf/types/known/structpb"
 
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
@@ -91,6 +93,10 @@ func (p *pool) agentScaler() *structpb.Struct {
 
 	if b := p.Spec.TokenBudget; b != nil {
 		params["tokensPerMinute"] = b.TokensPerMinute
+	}
+
+	if q := p.model.tokensQuery; q != "" {
+		params["tokensQuery"] = strings.NewReplacer("$NAMESPACE", p.Claim.Namespace, "$DISPATCHER", p.Claim.Name).Replace(q)
 	}
 
 	return p.managed("AgentScaler", params, nil, nil)

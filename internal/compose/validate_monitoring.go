@@ -179,6 +179,10 @@ func validateMetering(p *problems, at string, m *v1beta1.Model) {
 		p.add(at+".metering", "%q is not a way to count: choose %s or %s", m.Metering, v1beta1.MeteringProxy, v1beta1.MeteringGateway)
 	}
 
+	if m.TokensQuery != "" && m.Metering != v1beta1.MeteringGateway {
+		p.add(at+".tokensQuery", "is for tokens that a gateway counts: set metering: %s, or remove it", v1beta1.MeteringGateway)
+	}
+
 	if m.AskForUsage != nil && m.Metering == v1beta1.MeteringGateway {
 		p.add(at+".askForUsage", "is for the monitor's own proxy, and %s has none: remove it", m.Metering)
 	}

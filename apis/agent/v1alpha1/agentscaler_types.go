@@ -184,6 +184,12 @@ type AgentScalerParameters struct {
 	// +optional
 	ScaleDown *ScaleDown `json:"scaleDown,omitempty"`
 
+	// TokensQuery is where the tokens are counted that the workers do not count themselves: PromQL that returns one number, the tokens
+	// that they all ever used.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	TokensQuery string `json:"tokensQuery,omitempty"`
+
 	// TokensPerMinute is the budget of all workers together.
 	// +optional
 	// +kubebuilder:validation:Minimum=1

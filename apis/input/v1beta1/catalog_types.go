@@ -272,6 +272,12 @@ type Model struct {
 	// +optional
 	Metering Metering `json:"metering,omitempty"`
 
+	// TokensQuery is where the figures of a gateway that counts are: PromQL, for the Prometheus of the provider configuration, that
+	// returns one number, the tokens that a pool ever used. $NAMESPACE and $DISPATCHER in it are the pool's. Without it the tokens
+	// of such a pool are unknown.
+	// +optional
+	TokensQuery string `json:"tokensQuery,omitempty"`
+
 	// AskForUsage lets the monitor ask for the usage of a stream where an agent did not. True where it is empty; false for a
 	// model server that does not bear the question, whose streams then count as missing.
 	// +optional

@@ -63,9 +63,11 @@ type pool struct {
 	dispatcher string
 	config     storeconfig.Key
 	query      string
-	policy     scale.Policy
-	interval   time.Duration
-	auto       bool
+	// billing is the query for the tokens that workers do not count, empty where they do.
+	billing  string
+	policy   scale.Policy
+	interval time.Duration
+	auto     bool
 	// at is what was seen of its Deployment.
 	at Sized
 
@@ -181,7 +183,7 @@ func (p *pool) follow(s *v1alpha1.AgentScaler, at Sized) {
 	p.at, p.dispatcher, p.config = at, at.Dispatcher, storeconfig.Of(s)
 	p.told, p.reason = toldBy(s.Status.AtProvider)
 	p.auto = len(params.Triggers) > 0 && !params.Suspend
-	p.policy, p.query = PolicyOf(params), ""
+	p.policy, p.query, p.billing = PolicyOf(params), "", params.TokensQuery
 
 	for _, t := range params.Triggers {
 		p.query = cmp.Or(p.query, t.Query)
@@ -258,6 +260,8 @@ type look struct {
 	config     storeconfig.Key
 	// query is the pool's own, empty for none.
 	query string
+	// billing is the query for its tokens, empty where its workers count them.
+	billing string
 	// tokens says that the workers are to be asked for theirs, even if the load is read elsewhere.
 	tokens bool
 }
@@ -285,7 +289,7 @@ func (m *Meter) begin() map[types.UID]look {
 		}
 
 		p.looking, p.due = true, now.Add(max(p.interval, least))
-		out[uid] = look{key: p.key, dispatcher: p.dispatcher, config: p.config, query: p.query, tokens: now.Sub(p.asked) >= slowest}
+		out[uid] = look{key: p.key, dispatcher: p.dispatcher, config: p.config, query: p.query, billing: p.billing, tokens: now.Sub(p.asked) >= slowest}
 	}
 
 	return out

@@ -278,3 +278,28 @@ func TestPolicy(t *testing.T) {
 		t.Errorf("all of it: -want, +got:\n%s", diff)
 	}
 }
+
+// A gateway's counter is followed from where it was when the pool came, through its restarts and ours.
+func TestTokensOfAGateway(t *testing.T) {
+	sum := newTokens(nil, nil)
+
+	for i, step := range []struct {
+		counter float64
+		unknown string
+		want    int64
+	}{{1000, "", 0}, {1010, "", 10}, {0, "away", 10}, {1030, "", 30}, {5, "", 35}} {
+		sum.bill(now.Add(time.Duration(i)*time.Second), scale.Reading{Value: step.counter, Unknown: step.unknown})
+		// Another provider goes on.
+		next := newTokens(&sum.total, sum.counters)
+		next.used = sum.used
+		sum = next
+
+		if sum.total != step.want {
+			t.Errorf("after %+v the total is %d", step, sum.total)
+		}
+	}
+
+	if n := sum.perMinute(); n != 35 {
+		t.Errorf("%d in the last minute, want 35", n)
+	}
+}

@@ -250,8 +250,13 @@ func (p *pool) takeServed(now time.Time, m measure) {
 		tokens = scale.Reading{Value: n, At: now}
 	}
 
+	used := int64(of[loadTokens])
+	if m.billed != nil {
+		tokens, used = p.tokens.reading(*m.billed), p.tokens.perMinute()
+	}
+
 	p.readings[string(v1alpha1.TriggerTokensPerMinute)] = tokens
-	p.perHead = perHead(int64(of[loadTokens]), int64(of[loadActive]))
+	p.perHead = perHead(used, int64(of[loadActive]))
 
 	if n, ok := of[loadTelling]; ok && int(n) >= m.running {
 		depth, active := int64(of[loadDepth]), int64(of[loadActive])

@@ -2,10 +2,12 @@ package load
 
 import (
 	"maps"
+	"math"
 	"strconv"
 	"time"
 
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
+	"github.com/southwest-ai/agent-operator/internal/scale"
 )
 
 // tokens are what a pool has used since its scaler is there. The total is the sum of what each worker's counter grew by, and is kept
@@ -56,10 +58,49 @@ func (t *tokens) add(now time.Time, answers []monitorapi.Status, pods map[string
 		t.known = true
 	}
 
-	t.total += grown
-
 	maps.DeleteFunc(t.counters, func(id string, _ int64) bool { return !pods[podOf(id)] })
+	t.grow(now, grown)
+}
 
+// gateway is the identity of a gateway's counter.
+const gateway = "gateway"
+
+// bill adds what a gateway has counted since it was last asked. What it had counted before the pool was known is not the pool's total,
+// but where its counter begins. One that is smaller than it was began anew.
+func (t *tokens) bill(now time.Time, r scale.Reading) {
+	if r.Unknown != "" || math.IsNaN(r.Value) || r.Value < 0 || r.Value > 1<<62 {
+		return
+	}
+
+	n := int64(r.Value)
+	before, seen := t.counters[gateway]
+
+	var grown int64
+
+	switch {
+	case !seen:
+	case n < before:
+		grown = n
+	default:
+		grown = n - before
+	}
+
+	t.counters, t.known = map[string]int64{gateway: n}, true
+	t.grow(now, grown)
+}
+
+// reading returns the tokens of the last minute, if the gateway's counter is known.
+func (t *tokens) reading(r scale.Reading) scale.Reading {
+	if r.Unknown != "" {
+		return r
+	}
+
+	return scale.Reading{Value: float64(t.perMinute()), At: r.At}
+}
+
+// grow adds to the total, and to the last minute.
+func (t *tokens) grow(now time.Time, grown int64) {
+	t.total += grown
 	kept := t.used[:0]
 
 	for _, u := range t.used {

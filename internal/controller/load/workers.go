@@ -31,6 +31,8 @@ type measure struct {
 	// server is what a Prometheus says of the pool, nil where there is none, and queried what it answers to the pool's own query.
 	server  *served
 	queried scale.Reading
+	// billed is what a gateway counted, nil where workers count.
+	billed *scale.Reading
 	// unsafe says why workers cannot be removed without loss; empty where they can.
 	unsafe string
 }
@@ -77,6 +79,11 @@ func (m *Meter) measure(ctx context.Context, l look) measure {
 
 	if l.query != "" {
 		out.queried = server.value(ctx, l.query)
+	}
+
+	if l.billing != "" {
+		r := server.value(ctx, l.billing)
+		out.billed = &r
 	}
 
 	if server == nil || l.tokens {
@@ -148,7 +155,10 @@ func (p *pool) take(now time.Time, m measure) {
 		return
 	}
 
-	if len(m.answers) > 0 || m.server == nil {
+	switch {
+	case m.billed != nil:
+		p.tokens.bill(now, *m.billed)
+	case len(m.answers) > 0 || m.server == nil:
 		p.tokens.add(now, m.answers, m.pods)
 	}
 
@@ -166,6 +176,10 @@ func (p *pool) take(now time.Time, m measure) {
 	p.readings[string(v1alpha1.TriggerQueueDepth)] = s.reading(now, s.depth, s.told, "no worker tells its queue")
 	p.readings[string(v1alpha1.TriggerPendingTasks)] = s.reading(now, s.pending, s.toldPending, "no worker tells which of its tasks wait")
 	p.readings[string(v1alpha1.TriggerTokensPerMinute)] = s.reading(now, used, s.metered, "no worker counts tokens")
+
+	if m.billed != nil {
+		p.readings[string(v1alpha1.TriggerTokensPerMinute)] = p.tokens.reading(*m.billed)
+	}
 
 	p.figures = p.billed()
 

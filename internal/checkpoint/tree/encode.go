@@ -35,7 +35,7 @@ type node struct {
 	// mode are the permissions; mtime is in nanoseconds since 1970.
 	mode  uint32
 	mtime int64
-	// target of a symbolic link, or path of the file of which a hard link is another name.
+	// target of a symbolic link, or path of the file or symbolic link of which a hard link is another name.
 	target string
 	size   int64
 	hash   [hashSize]byte

@@ -185,7 +185,13 @@ func list(at place) ([]item, error) {
 
 // entry returns what an item is in a tree, nil for what is left out.
 func (s *saver) entry(at place, i item, depth int) (*leaf, error) {
-	switch p := at.join(i.name); i.info.Mode().Type() {
+	p := at.join(i.name)
+
+	if first, ok := s.linked(i); ok {
+		return &leaf{path: p, node: node{kind: kindLink, name: i.name, target: first}}, nil
+	}
+
+	switch i.info.Mode().Type() {
 	case fs.ModeDir:
 		return s.child(at, i, depth)
 	case fs.ModeSymlink:
@@ -197,6 +203,8 @@ func (s *saver) entry(at place, i item, depth int) (*leaf, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot read a symbolic link: %w", bare(err))
 		}
+
+		s.link(i, p)
 
 		return &leaf{path: p, node: node{kind: kindSymlink, name: i.name, mode: 0o777, mtime: stampOf(i.info).mtime, target: target}}, nil
 	case 0:
@@ -246,16 +254,29 @@ func (s *saver) child(at place, i item, depth int) (*leaf, error) {
 	return &leaf{path: p, children: children, node: node{kind: kindDir, name: i.name, mode: st.mode & 0o3777, mtime: st.mtime, attrs: attrs}}, err
 }
 
-// regular returns a regular file: as it was saved before if it was not written since, or as another name of one.
+// linked returns the path of a file or symbolic link of which an item is another name. A directory has no other names.
+func (s *saver) linked(i item) (string, bool) {
+	if i.info.IsDir() || linkCount(i.info) < 2 {
+		return "", false
+	}
+
+	st := stampOf(i.info)
+	first, ok := s.links[inode{st.device, st.inode}]
+
+	return first, ok
+}
+
+// link remembers what has other names. A path that is longer than a reader takes is no target: the other name becomes a file of
+// its own.
+func (s *saver) link(i item, p string) {
+	if st := stampOf(i.info); linkCount(i.info) > 1 && len(p) <= maxLink {
+		s.links[inode{st.device, st.inode}] = p
+	}
+}
+
+// regular returns a regular file: as it was saved before if it was not written since.
 func (s *saver) regular(at place, i item) (*leaf, error) {
 	st, p := stampOf(i.info), at.join(i.name)
-	id := inode{st.device, st.inode}
-
-	if linkCount(i.info) > 1 {
-		if first, ok := s.links[id]; ok {
-			return &leaf{path: p, node: node{kind: kindLink, name: i.name, target: first}}, nil
-		}
-	}
 
 	k, ok := s.before[p]
 	if !ok || k.stamp != st {
@@ -265,11 +286,7 @@ func (s *saver) regular(at place, i item) (*leaf, error) {
 		}
 	}
 
-	// A path that is longer than a reader takes is no target: the other name becomes a file of its own.
-	if linkCount(i.info) > 1 && len(p) <= maxLink {
-		s.links[id] = p
-	}
-
+	s.link(i, p)
 	s.keep(p, k)
 
 	return &leaf{path: p, node: k.node(i.name)}, nil

@@ -106,14 +106,6 @@ func describe(t testing.TB, dir string) map[string]string {
 			}
 
 			line += fmt.Sprintf(" %d %x", len(b), sha256.Sum256(b))
-
-			if linkCount(info) > 1 {
-				if first, ok := links[st.inode]; ok {
-					line += " is " + first
-				} else {
-					links[st.inode] = rel
-				}
-			}
 		case info.Mode()&fs.ModeSymlink != 0:
 			target, err := os.Readlink(p)
 			if err != nil {
@@ -121,6 +113,14 @@ func describe(t testing.TB, dir string) map[string]string {
 			}
 
 			line += " -> " + target
+		}
+
+		if !info.IsDir() && linkCount(info) > 1 {
+			if first, ok := links[st.inode]; ok {
+				line += " is " + first
+			} else {
+				links[st.inode] = rel
+			}
 		}
 
 		if info.Mode()&fs.ModeSymlink == 0 {
@@ -204,6 +204,7 @@ func ugly(t testing.TB, dir string) {
 	must(os.Symlink("nowhere", dir+"/dangling"))
 	must(os.Link(dir+"/large", dir+"/large-too"))
 	must(os.Link(dir+"/small", dir+"/ümläut/small-too"))
+	must(os.Link(dir+"/dangling", dir+"/ümläut/dangling-too"))
 	write(t, dir+"/executable", []byte("#!/bin/sh\n"))
 	must(os.Chmod(dir+"/executable", 0o755))
 	write(t, dir+"/readonly-dir/file", []byte("x"))

@@ -41,14 +41,14 @@ func generated(t *testing.T, dir string) map[string]string {
 
 	out := map[string]string{}
 
-	for _, top := range []string{"apis", "package"} {
+	for _, top := range []string{"apis", "package", "docs"} {
 		err := filepath.WalkDir(filepath.Join(dir, top), func(p string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				return err
 			}
 
 			b, err := os.ReadFile(filepath.Clean(p))
-			if err == nil && (strings.HasPrefix(d.Name(), "zz_generated") || strings.HasPrefix(string(b), notice)) {
+			if err == nil && (strings.HasPrefix(d.Name(), "zz_generated") || strings.HasPrefix(string(b), notice) || strings.Contains(string(b), pageNotice)) {
 				rel, _ := filepath.Rel(dir, p)
 				out[rel] = string(b)
 			}

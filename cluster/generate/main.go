@@ -1,5 +1,6 @@
-// Command generate writes what is derived from the Go types in apis/: deep copies, CustomResourceDefinitions, and from
-// the AIDispatcher's the two CompositeResourceDefinitions. The types are the one source; nothing here adds to them.
+// Command generate writes what is derived from the Go types in apis/: deep copies, CustomResourceDefinitions, from the
+// AIDispatcher's the two CompositeResourceDefinitions, and the page that lists all fields. The types are the one source;
+// nothing here adds to them.
 package main
 
 import (
@@ -64,6 +65,10 @@ func generate(root, out string) error {
 		if err := write(filepath.Join(out, to), bytes.TrimPrefix(b, []byte("---\n"))); err != nil {
 			return err
 		}
+	}
+
+	if err := reference(crds, out); err != nil {
+		return err
 	}
 
 	return composites(filepath.Join(crds, aidispatcher), out)

@@ -74,7 +74,7 @@ func unfinished(text string) bool {
 func Commands(line int, text string, env map[string]string) ([]Command, error) {
 	file, err := syntax.NewParser().Parse(strings.NewReader(text), "")
 	if err != nil {
-		return nil, fmt.Errorf("cannot read line %d as a shell does: %w", line, err)
+		return nil, fmt.Errorf("cannot read line %d as a shell does; what is no command belongs behind ```text, and what has prompts behind ```console: %w", line, err)
 	}
 
 	c := &reader{line: line, vars: map[string]string{}}

@@ -126,6 +126,9 @@ func whole(part map[string]any) (map[string]any, error) {
 		{&v1alpha1.MemoryConfig{}, func() map[string]any {
 			return claim(map[string]any{"memoryConfig": with(map[string]any{"collection": "c", "dim": 3, "aliases": []any{"a"}}, part)})
 		}},
+		{&v1alpha1.Scaling{}, func() map[string]any {
+			return claim(map[string]any{"scaling": with(map[string]any{"metrics": []any{map[string]any{"type": "QueueDepth", "target": 5}}}, part)})
+		}},
 		{&v1beta1.Role{}, func() map[string]any { return catalog(map[string]any{"roles": []any{with(role, part)}}) }},
 		{&v1beta1.Model{}, func() map[string]any { return catalog(map[string]any{"models": []any{with(model, part)}}) }},
 		{&v1beta1.Catalog{}, func() map[string]any { return catalog(part) }},

@@ -3,6 +3,7 @@ package docs
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"mvdan.cc/sh/v3/expand"
@@ -19,6 +20,15 @@ type Command struct {
 
 // String returns the command for people.
 func (c Command) String() string { return strings.Join(c.Args, " ") }
+
+var placeholder = regexp.MustCompile(`\b(NAME|NS|POD)\b`)
+
+// Fill puts names where a page has NAME, NS and POD.
+func Fill(text, name, ns, pod string) string {
+	return placeholder.ReplaceAllStringFunc(text, func(p string) string {
+		return map[string]string{"NAME": name, "NS": ns, "POD": pod}[p]
+	})
+}
 
 // A Step is what a reader types, and what the page says that is printed then.
 type Step struct {

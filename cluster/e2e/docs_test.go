@@ -1,0 +1,141 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/southwest-ai/agent-operator/cluster/docs"
+)
+
+var assigns = regexp.MustCompile(`^(export )?[A-Z_]+=`)
+
+// The page of the first pool is typed from top to bottom, and prints what it shows. While its pool is there, so are the looks
+// taken that the alerts' recipes ask for.
+func TestFirstPool(t *testing.T) {
+	if os.Getenv("FLAVOR") == "claim" {
+		t.Skip("the page shows the namespaced install: a claim's table has another column")
+	}
+
+	t.Parallel()
+
+	page, err := docs.Read(root, "docs/first-pool.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+		defer cancel()
+
+		if t.Failed() {
+			explain(ctx, t, "team-a")
+		}
+
+		for _, args := range [][]string{{"delete", "ad", "--all", "-n", "team-a"}, {"delete", "namespace", "team-a", "--ignore-not-found"}} {
+			if out, err := exec.CommandContext(ctx, "kubectl", args...).CombinedOutput(); err != nil {
+				t.Errorf("kubectl %s: %v: %s", strings.Join(args, " "), err, out)
+			}
+		}
+	})
+
+	var before string
+
+	typed := 0
+
+	for _, b := range page.Blocks {
+		if b.Section == "Clean up" {
+			look(t)
+		}
+
+		for _, s := range b.Steps() {
+			out := bash(t, before+s.Text)
+			typed++
+
+			if assigns.MatchString(s.Text) {
+				before += s.Text
+			}
+
+			if s.Prints == "" {
+				continue
+			}
+
+			// A command need not end its last line.
+			if out != "" && !strings.HasSuffix(out, "\n") {
+				out += "\n"
+			}
+
+			if !docs.Shape(s.Prints).MatchString(out) {
+				t.Errorf("%s: line %d: %sshows\n%s\nand prints\n%s", page.Path, s.Line, s.Text, s.Prints, out)
+			}
+		}
+	}
+
+	if typed < 20 {
+		t.Errorf("only %d commands were typed", typed)
+	}
+}
+
+// bash runs what a person types, in the root of the repository.
+func bash(t *testing.T, text string) string {
+	t.Helper()
+
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+
+	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", text)
+	cmd.Dir = root
+
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v: %s", text, err, out)
+	}
+
+	return string(out)
+}
+
+// look runs what the alerts' recipes look at with kubectl, for the first pool.
+func look(t *testing.T) {
+	t.Helper()
+
+	page, err := docs.Read(root, "docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	pod := bash(t, `kubectl get pods -n team-a -l southwest.ai/dispatcher=coder-agent-pool -o jsonpath='{.items[0].metadata.name}'`)
+	looked := 0
+
+	for _, b := range page.Blocks {
+		// The first pool has no checkpoints.
+		if !strings.HasPrefix(b.Section, "AIDispatcher") || b.Info != "" {
+			continue
+		}
+
+		all, err := docs.Commands(b.Line, b.Text, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		for _, c := range all {
+			if c.Args[0] != "kubectl" || strings.Contains(c.String(), "checkpoint NAME") {
+				continue
+			}
+
+			args := strings.Split(docs.Fill(strings.Join(c.Args[1:], "\x00"), "coder-agent-pool", "team-a", pod), "\x00")
+			command(t, "kubectl", args...)
+
+			looked++
+		}
+	}
+
+	if looked < 20 {
+		t.Errorf("only %d looks were taken", looked)
+	}
+}

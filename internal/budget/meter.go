@@ -47,23 +47,20 @@ func (m *Meter) Look(now time.Time, total int64, waiting bool) {
 	m.samples = append(m.samples, sample{now, total})
 }
 
-// Demand returns the tokens per minute that a worker with a share needs: what it used, or, where that is not known yet or it
-// had to wait not long ago, at least what it has.
-func (m *Meter) Demand(now time.Time, share int64) int64 {
+// Demand returns the tokens per minute that a worker used, and whether it needs what it has all the same: where its use is not
+// known yet, and where it had to wait not long ago.
+func (m *Meter) Demand(now time.Time) (used int64, keeps bool) {
 	n := len(m.samples)
 	if n == 0 {
-		return share
+		return 0, true
 	}
 
 	span := m.samples[n-1].at.Sub(m.samples[0].at)
 	if span < known {
-		return share
+		return 0, true
 	}
 
-	used := int64(float64(m.samples[n-1].total-m.samples[0].total) * float64(time.Minute) / float64(span))
-	if !m.waited.IsZero() && now.Sub(m.waited) < window {
-		return max(used, share)
-	}
+	used = int64(float64(m.samples[n-1].total-m.samples[0].total) * float64(time.Minute) / float64(span))
 
-	return used
+	return used, !m.waited.IsZero() && now.Sub(m.waited) < window
 }

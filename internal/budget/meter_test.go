@@ -18,10 +18,11 @@ func TestMeter(t *testing.T) {
 		looks  []look
 		at     time.Duration
 		want   int64
+		keeps  bool
 	}{
-		"Nothing": {reason: "Of whom nothing is known, it needs what it has.", want: 600},
-		"Once":    {reason: "One look tells nothing.", looks: []look{{total: 100}}, want: 600},
-		"Short":   {reason: "Two looks in a moment tell nothing.", looks: []look{{total: 100}, {after: time.Second, total: 500}}, at: time.Second, want: 600},
+		"Nothing": {reason: "Of whom nothing is known, it needs what it has.", keeps: true},
+		"Once":    {reason: "One look tells nothing.", looks: []look{{total: 100}}, keeps: true},
+		"Short":   {reason: "Two looks in a moment tell nothing.", looks: []look{{total: 100}, {after: time.Second, total: 500}}, at: time.Second, keeps: true},
 		"Rate":    {reason: "What was used between two looks.", looks: []look{{total: 100}, {after: 10 * time.Second, total: 600}}, at: 10 * time.Second, want: 3000},
 		"Idle":    {reason: "Who uses nothing needs nothing.", looks: []look{{total: 100}, {after: 10 * time.Second, total: 100}}, at: 10 * time.Second, want: 0},
 		"Window": {
@@ -29,7 +30,7 @@ func TestMeter(t *testing.T) {
 			looks: []look{{total: 0}, {after: 20 * time.Second, total: 90000}, {after: 50 * time.Second, total: 90000}, {after: 80 * time.Second, total: 90500}},
 		},
 		"Waited": {
-			reason: "Who had to wait keeps what it has for a while.", at: 20 * time.Second, want: 600,
+			reason: "Who had to wait keeps what it has for a while.", at: 20 * time.Second, want: 60, keeps: true,
 			looks: []look{{total: 0}, {after: 10 * time.Second, total: 10, waiting: true}, {after: 20 * time.Second, total: 20}},
 		},
 		"WaitedLongAgo": {
@@ -37,7 +38,7 @@ func TestMeter(t *testing.T) {
 			looks: []look{{total: 0, waiting: true}, {after: 10 * time.Second, total: 10}, {after: 45 * time.Second, total: 10}},
 		},
 		"Restart": {
-			reason: "A monitor that began anew tells of itself only.", at: 20 * time.Second, want: 600,
+			reason: "A monitor that began anew tells of itself only.", at: 20 * time.Second, keeps: true,
 			looks: []look{{total: 5000}, {after: 10 * time.Second, total: 9000}, {after: 20 * time.Second, total: 50}},
 		},
 	}
@@ -49,8 +50,8 @@ func TestMeter(t *testing.T) {
 				m.Look(begin.Add(l.after), l.total, l.waiting)
 			}
 
-			if got := m.Demand(begin.Add(tc.at), 600); got != tc.want {
-				t.Errorf("%s\nthe demand is %d, want %d", tc.reason, got, tc.want)
+			if got, keeps := m.Demand(begin.Add(tc.at)); got != tc.want || keeps != tc.keeps {
+				t.Errorf("%s\nthe demand is %d, and it keeps what it has: %t; want %d, %t", tc.reason, got, keeps, tc.want, tc.keeps)
 			}
 		})
 	}
@@ -79,7 +80,7 @@ func TestMeterIsBounded(t *testing.T) {
 		t.Errorf("%d samples are kept", n)
 	}
 
-	if got := m.Demand(now, 0); got != 60_000 {
+	if got, _ := m.Demand(now); got != 60_000 {
 		t.Errorf("the demand is %d, want 60000", got)
 	}
 }

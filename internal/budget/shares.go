@@ -22,10 +22,13 @@ type Worker struct {
 	// Fixed is a worker of which nobody would see that its share became smaller: one that does not answer, or is about to
 	// end. What it has stays reserved.
 	Fixed bool
-	// Demand is what the worker needs, by what it used.
+	// Demand is what the worker needs, by what it used. Keeps says that it needs what it has, however little that is.
 	Demand int64
-	// Waiting says that requests wait for the budget, so that it needs more than it has.
+	Keeps  bool
+	// Waiting says that requests wait for the budget, so that it needs more than it has; Backlog is how many tokens those need
+	// together, 0 where nobody tells.
 	Waiting bool
+	Backlog int64
 }
 
 // What is reserved for a worker is not anybody else's.
@@ -35,13 +38,19 @@ func (w Worker) told() int64 { return max(w.Share, 0) }
 
 const (
 	// headroom is the part of its demand that a worker gets beyond it, and tolerance the part of its share by which a share
-	// may be too small before somebody is told. Together they bound what is left unused while somebody waits.
-	headroom  = 20
-	tolerance = 25
-	// least is the part of an equal share that also an idle worker has, so that it can begin; comeback is the part that one
-	// gets at once that waits.
-	least    = 10
+	// may be too small before somebody is told; impatience is that of one that waits. Together they bound what is left unused
+	// while somebody waits.
+	headroom   = 20
+	tolerance  = 25
+	impatience = 100
+	// least is the part of an equal share that also an idle worker has, so that it can begin: so much of the budget may be left
+	// unused by those who are idle. comeback is the part that one gets at once that waits.
+	least    = 25
 	comeback = 4
+	// hurry is how often in a minute what waits is to be done, and step the part of what it has by which one needs more at
+	// least that waits.
+	hurry = 6
+	step  = 8
 	// spare is the part of what nobody needs that is given to nobody, so that a worker that comes need not wait until
 	// others have given something up.
 	spare = 10
@@ -167,10 +176,15 @@ func (p *plan) aim() {
 	}
 }
 
-// wants is what a worker needs. One that waits doubles what it has until it does not: a worker that waits may need a little
-// more or all there is, and nobody can see which.
+// wants is what a worker needs. One that waits needs more than it has until it does not: by what waits, and at most as much
+// again, because what waits now tells little of what will.
 func (p *plan) wants(w Worker, equal int64) int64 {
 	need := w.Demand + w.Demand/headroom
+
+	// Without any headroom: what it has would grow with each look.
+	if w.Keeps {
+		need = max(need, w.told())
+	}
 
 	if w.Waiting {
 		has := w.told()
@@ -179,7 +193,12 @@ func (p *plan) wants(w Worker, equal int64) int64 {
 			has = min(has, w.Has)
 		}
 
-		need = max(need, 2*has, equal/comeback)
+		more := has
+		if w.Backlog > 0 {
+			more = min(max(w.Backlog*hurry, has/step), has)
+		}
+
+		need = max(need, has+more, equal/comeback)
 	}
 
 	return max(need, p.floor)
@@ -210,8 +229,13 @@ func (p *plan) need(i int) int64 {
 		return 0
 	}
 
+	enough := w.Share / tolerance
+	if w.Waiting {
+		enough = w.Share / impatience
+	}
+
 	// One without a share, or below the floor, is not made to wait for the sake of a write.
-	if need <= w.Share/tolerance && w.Share >= p.floor {
+	if need <= enough && w.Share >= p.floor {
 		return 0
 	}
 

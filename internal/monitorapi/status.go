@@ -89,6 +89,9 @@ type Budget struct {
 	// Waiting is the number of requests that wait for it now, and HeldBack that of all that ever had to.
 	Waiting  int64 `json:"waiting"`
 	HeldBack int64 `json:"heldBack"`
+	// WaitingTokens is what those that wait are thought to need together. Absent of a monitor that does not tell, and where none
+	// waits.
+	WaitingTokens int64 `json:"waitingTokens,omitempty"`
 }
 
 // The names of the monitor's own metrics. None has a label for a slot, a session or a task.

@@ -64,11 +64,11 @@ func (s *seen) take(now time.Time, w worker) sharing.Worker {
 			used = t.Input + t.Output
 		}
 
-		out.Waiting = b.Waiting > 0
+		out.Waiting, out.Backlog = b.Waiting > 0, b.WaitingTokens
 		s.meter.Look(now, used, out.Waiting)
 	}
 
-	out.Demand = s.meter.Demand(now, max(share, 0))
+	out.Demand, out.Keeps = s.meter.Demand(now)
 
 	return out
 }

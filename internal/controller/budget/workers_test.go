@@ -53,37 +53,37 @@ func TestTake(t *testing.T) {
 	}{
 		"Born": {
 			reason: "Before it is told anything a worker has what it started with.",
-			looks:  []worker{{pod: pod("", "")}}, want: sharing.Worker{Name: "a", Share: 0, Fixed: true},
+			looks:  []worker{{pod: pod("", "")}}, want: sharing.Worker{Name: "a", Share: 0, Fixed: true, Keeps: true},
 		},
 		"Unaware": {
 			reason: "One that was started without a share keeps to no budget.",
-			looks:  []worker{{pod: old, status: &monitorapi.Status{}}}, want: sharing.Worker{Name: "a", Share: sharing.None, Fixed: true},
+			looks:  []worker{{pod: old, status: &monitorapi.Status{}}}, want: sharing.Worker{Name: "a", Share: sharing.None, Fixed: true, Keeps: true},
 		},
 		"Keeps": {
 			reason: "One that has what it was told can give it up.",
 			looks:  []worker{{pod: pod("100", "900"), status: keeping(100, 1)}},
-			want:   sharing.Worker{Name: "a", Share: 100, Has: 100, Demand: 100, Waiting: true},
+			want:   sharing.Worker{Name: "a", Share: 100, Has: 100, Keeps: true, Waiting: true},
 		},
 		"Larger": {
 			reason: "One that has more than it was told may use that.",
-			looks:  []worker{{pod: pod("100", ""), status: keeping(500, 0)}}, want: sharing.Worker{Name: "a", Share: 100, Has: 500, Demand: 100},
+			looks:  []worker{{pod: pod("100", ""), status: keeping(500, 0)}}, want: sharing.Worker{Name: "a", Share: 100, Has: 500, Keeps: true},
 		},
 		"UnderWay": {
 			reason: "One that was told more before it was told less may get both yet.",
-			looks:  []worker{{pod: pod("100", "900"), status: keeping(50, 0)}}, want: sharing.Worker{Name: "a", Share: 100, Has: 900, Demand: 100},
+			looks:  []worker{{pod: pod("100", "900"), status: keeping(50, 0)}}, want: sharing.Worker{Name: "a", Share: 100, Has: 900, Keeps: true},
 		},
 		"Silent": {
 			reason: "Of one that nobody saw it is not known that it has less by now.",
-			looks:  []worker{{pod: pod("100", "900")}}, want: sharing.Worker{Name: "a", Share: 100, Has: 900, Fixed: true, Demand: 100},
+			looks:  []worker{{pod: pod("100", "900")}}, want: sharing.Worker{Name: "a", Share: 100, Has: 900, Fixed: true, Keeps: true},
 		},
 		"SilentNow": {
 			reason: "One that was seen to have less has less.",
 			looks:  []worker{{pod: pod("100", "900"), status: keeping(100, 0)}, {pod: pod("100", "900")}},
-			want:   sharing.Worker{Name: "a", Share: 100, Has: 100, Fixed: true, Demand: 100},
+			want:   sharing.Worker{Name: "a", Share: 100, Has: 100, Fixed: true, Keeps: true},
 		},
 		"Garbage": {
 			reason: "What nobody understands the monitor does not keep to either.",
-			looks:  []worker{{pod: pod("many", "")}}, want: sharing.Worker{Name: "a", Share: sharing.None, Fixed: true},
+			looks:  []worker{{pod: pod("many", "")}}, want: sharing.Worker{Name: "a", Share: sharing.None, Fixed: true, Keeps: true},
 		},
 	}
 

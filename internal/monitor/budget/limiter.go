@@ -270,15 +270,20 @@ func (l *Limiter) refuse(need float64) *Refused {
 	wait := l.until(need)
 
 	if l.share > 0 {
-		before := 0.0
-		for _, w := range l.queue {
-			before += w.need
-		}
-
-		wait = min(wait+time.Duration(before/l.rate()), time.Hour)
+		wait = min(wait+time.Duration(l.backlog()/l.rate()), time.Hour)
 	}
 
 	return &Refused{pool: l.pool, share: l.share, wait: max(wait, time.Second)}
+}
+
+// backlog is what the requests that wait need together.
+func (l *Limiter) backlog() float64 {
+	sum := 0.0
+	for _, w := range l.queue {
+		sum += w.need
+	}
+
+	return sum
 }
 
 // Budget returns the share and who waits for it; nil where there is no budget.
@@ -290,7 +295,7 @@ func (l *Limiter) Budget() *monitorapi.Budget {
 		return nil
 	}
 
-	return &monitorapi.Budget{TokensPerMinute: l.share, Waiting: int64(len(l.queue)), HeldBack: l.held}
+	return &monitorapi.Budget{TokensPerMinute: l.share, Waiting: int64(len(l.queue)), HeldBack: l.held, WaitingTokens: int64(math.Ceil(l.backlog()))}
 }
 
 // Refused is the error of a request that would have had to wait too long.

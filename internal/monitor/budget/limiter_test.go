@@ -179,7 +179,7 @@ func TestDebtAndCancel(t *testing.T) {
 
 		synctest.Wait()
 
-		want := &monitorapi.Budget{TokensPerMinute: 6000, Waiting: 2, HeldBack: 2}
+		want := &monitorapi.Budget{TokensPerMinute: 6000, Waiting: 2, HeldBack: 2, WaitingTokens: 400}
 		if diff := cmp.Diff(want, l.Budget()); diff != "" {
 			t.Errorf("Budget(): -want, +got:\n%s", diff)
 		}

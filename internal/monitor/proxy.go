@@ -109,7 +109,7 @@ func NewProxy(c ProxyConfig, reg prometheus.Registerer, log *slog.Logger) (*Prox
 
 	p := &Proxy{
 		target: target, failed: upstreamError(target.Host, log),
-		transport: newTransport(), direct: newDirect(target), key: &keyFile{name: c.KeyFile}, protocol: c.Protocol, ask: c.AskForUsage, admit: c.Admit,
+		transport: newTransport(), direct: newDirect(target), key: &keyFile{name: c.KeyFile, now: time.Now}, protocol: c.Protocol, ask: c.AskForUsage, admit: c.Admit,
 		metrics: newProxyMetrics(reg, c.Identity, c.OTelNames), refusals: newRefusals(time.Now),
 	}
 	p.forward = &httputil.ReverseProxy{

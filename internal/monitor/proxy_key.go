@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 )
 
@@ -28,29 +29,54 @@ func setKey(h http.Header, protocol, key string) {
 	}
 }
 
-// A keyFile is looked at for each request, because Secrets are rotated under running workers, and read when it has changed.
+// keyLasts is how long a key file is not looked at again. It takes the kubelet a minute to bring a Secret that has changed.
+const keyLasts = time.Second
+
+// A keyFile is looked at again and again, because Secrets are rotated under running workers, and read when it has changed.
 type keyFile struct {
 	name string
+	now  func() time.Time
 
-	mu   sync.Mutex
-	info fs.FileInfo
-	key  string
+	mu     sync.Mutex
+	looked time.Time
+	info   fs.FileInfo
+	key    string
 }
 
 // read returns the key in the file, or none where there is no file. A file without a key is a mistake that is told here,
 // because a model server would only say 401.
 func (k *keyFile) read() (string, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+
+	now := k.now()
+	if since := now.Sub(k.looked); since >= 0 && since < keyLasts {
+		return k.key, nil
+	}
+
+	key, err := k.look()
+	if err != nil {
+		// It is looked at anew until it is mended.
+		return "", err
+	}
+
+	k.key, k.looked = key, now
+
+	return key, nil
+}
+
+// look returns what the file has now. The lock is held.
+func (k *keyFile) look() (string, error) {
 	info, err := os.Stat(k.name)
 
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		k.info = nil
+
 		return "", nil
 	case err != nil:
 		return "", fmt.Errorf("cannot read the model's key: %w", err)
 	}
-
-	k.mu.Lock()
-	defer k.mu.Unlock()
 
 	if k.info != nil && os.SameFile(k.info, info) && k.info.ModTime().Equal(info.ModTime()) && k.info.Size() == info.Size() {
 		return k.key, nil
@@ -66,7 +92,7 @@ func (k *keyFile) read() (string, error) {
 		return "", errors.New("cannot use the model's key: the Secret's value is empty or not one line")
 	}
 
-	k.info, k.key = info, key
+	k.info = info
 
 	return key, nil
 }

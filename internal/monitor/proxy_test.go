@@ -3,6 +3,7 @@ package monitor
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -147,25 +149,50 @@ func counted(t *testing.T, reg *prometheus.Registry) float64 {
 	return n
 }
 
+// A key that has changed is used a second later, one that came for the first time or was mended, too, and none where there is
+// none any more.
 func TestProxyReadsTheKeyAnew(t *testing.T) {
 	model, got := startModel(t)
 	key := filepath.Join(t.TempDir(), "key")
-	proxy, _ := startProxy(t, model.URL, ProtocolOpenAI, key, io.Discard)
 
-	for _, k := range []string{"first", "second"} {
-		if err := os.WriteFile(key, []byte(k), 0o600); err != nil {
-			t.Fatal(err)
+	p, err := NewProxy(ProxyConfig{Endpoint: model.URL, Protocol: ProtocolOpenAI, KeyFile: key}, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	p.key.now = func() time.Time { return now }
+
+	for _, step := range []struct {
+		file  string
+		later time.Duration
+		want  string
+	}{
+		{"", 0, ""}, {"first", keyLasts, "Bearer first"}, {"second", keyLasts - 1, "Bearer first"}, {"second", 1, "Bearer second"},
+		{"\n", keyLasts, "502"}, {"third", 0, "Bearer third"}, {"", keyLasts, ""}, {"third", keyLasts, "Bearer third"},
+	} {
+		now = now.Add(step.later)
+
+		err := os.WriteFile(key, []byte(step.file), 0o600)
+		if step.file == "" {
+			err = errors.Join(err, os.Remove(key))
 		}
 
-		rsp, err := http.Get(proxy.URL)
 		if err != nil {
 			t.Fatal(err)
 		}
 
-		rsp.Body.Close()
+		rsp := httptest.NewRecorder()
+		p.ServeHTTP(rsp, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/models", nil))
 
-		if got.Authorization != "Bearer "+k {
-			t.Errorf("the model saw %q when the key was %q", got.Authorization, k)
+		saw := got.Authorization
+		if rsp.Code == http.StatusBadGateway {
+			saw = "502"
+		}
+
+		if saw != step.want {
+			t.Errorf("the model saw %q after %s with %q in the file, want %q", saw, step.later, step.file, step.want)
 		}
 	}
 }

@@ -44,12 +44,12 @@ const (
 	tolerance  = 25
 	impatience = 100
 	// least is the part of an equal share that also an idle worker has, so that it can begin: so much of the budget may be left
-	// unused by those who are idle. comeback is the part that one gets at once that waits.
-	least    = 25
+	// unused by those who are idle. comeback is the part that one gets at once for whom much waits.
+	least    = 50
 	comeback = 4
 	// hurry is how often in a minute what waits is to be done, and step the part of what it has by which one needs more at
 	// least that waits.
-	hurry = 6
+	hurry = 2
 	step  = 8
 	// spare is the part of what nobody needs that is given to nobody, so that a worker that comes need not wait until
 	// others have given something up.
@@ -193,12 +193,13 @@ func (p *plan) wants(w Worker, equal int64) int64 {
 			has = min(has, w.Has)
 		}
 
-		more := has
+		more, atOnce := has, equal/comeback
 		if w.Backlog > 0 {
 			more = min(max(w.Backlog*hurry, has/step), has)
+			atOnce = min(atOnce, has+w.Backlog*hurry)
 		}
 
-		need = max(need, has+more, equal/comeback)
+		need = max(need, has+more, atOnce)
 	}
 
 	return max(need, p.floor)

@@ -49,8 +49,8 @@ unit: ## Tests without a network and without a cluster.
 	@for m in $(MODULES); do echo "cd $$m && go test ./..."; (cd $$m && go test ./...); done
 
 integration: ## Tests against a real API server and etcd, real vector and object stores and a real Prometheus.
-	@$(LOCAL) build kubernetes weaviate pglite chroma clients versitygw azurite fake-gcs-server toxiproxy
-	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/... ./internal/vector/... ./internal/checkpoint/... ./internal/monitor/... ./examples/agent/... ./cmd/provider/... ./cluster/observability ./cluster/docs
+	@$(LOCAL) build kubernetes weaviate pglite chroma clients versitygw azurite fake-gcs-server toxiproxy axe
+	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/... ./internal/vector/... ./internal/checkpoint/... ./internal/monitor/... ./examples/agent/... ./cmd/provider/... ./cluster/observability ./cluster/docs ./internal/dashboard/...
 
 e2e: ## Tests on a cluster of this machine, with the packages installed, once for each form of the API.
 	@cluster/e2e/run.sh
@@ -94,8 +94,9 @@ generate: ## Write what is derived from the Go code: definitions, rules, dashboa
 	go run ./cluster/generate
 	go run ./cluster/observability
 
-build: ## Compile the product's programs into _output/bin.
+build: ## Compile the product's programs into _output/bin; aidispatch is there as kubectl's plugin, too.
 	go build -ldflags "-s -w -X main.version=$(VERSION)" -o _output/bin/ ./cmd/...
+	ln -sf aidispatch _output/bin/kubectl-aidispatch
 
 images: ## Build the images into _output, without Docker.
 	$(IMAGES) images build

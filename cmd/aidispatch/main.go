@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -24,12 +26,22 @@ type program struct {
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
+// nameOf returns how the command was called: kubectl runs kubectl-aidispatch as kubectl aidispatch.
+func nameOf(arg string) string {
+	name := filepath.Base(arg)
+	if rest, ok := strings.CutPrefix(name, "kubectl-"); ok {
+		return "kubectl " + strings.ReplaceAll(rest, "_", "-")
+	}
+
+	return name
+}
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
 	out := &cli.Output{Out: os.Stdout, Err: os.Stderr, Now: time.Now}
-	k := kong.Parse(&program{}, kong.Name("aidispatch"), kong.Description("What people ask of AIDispatcher."), kong.UsageOnError(),
+	k := kong.Parse(&program{}, kong.Name(nameOf(os.Args[0])), kong.Description("What people ask of AIDispatcher."), kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Vars{"version": version},
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(out))
 
@@ -38,7 +50,7 @@ func main() {
 		stop()
 
 		// 1 is for what was found, 2 for what could not be done: so a script can tell them apart.
-		if errors.Is(err, cli.ErrFound) {
+		if errors.Is(err, cli.ErrFound) || errors.Is(err, cli.ErrWrong) {
 			os.Exit(1) //nolint:gocritic // stop has been called.
 		}
 

@@ -28,6 +28,8 @@ type cli struct {
 	ChangelogsSocketPath     string `default:"/var/run/changelogs/changelogs.sock" env:"CHANGELOGS_SOCKET_PATH" help:"The Unix socket on which the change log listens."`
 
 	MetricsBindAddress     string        `default:":8080" env:"METRICS_BIND_ADDRESS" help:"Address of /metrics; 0 turns it off."`
+	PageBindAddress        string        `default:"0" env:"PAGE_BIND_ADDRESS" help:"Address of the page of pools, by HTTPS, such as :8443; 0 turns it off."`
+	PageCertsDir           string        `name:"page-certs-dir" env:"PAGE_CERTS_DIR,TLS_SERVER_CERTS_DIR" help:"Directory with the page's tls.crt and tls.key. Without them its certificate is self-signed."`
 	HealthProbeBindAddress string        `default:":8081" env:"HEALTH_PROBE_BIND_ADDRESS" help:"Address of /healthz and /readyz; 0 turns them off."`
 	ShutdownTimeout        time.Duration `default:"20s" env:"SHUTDOWN_TIMEOUT" help:"How long reconciles under way may take after the provider was told to stop."`
 }

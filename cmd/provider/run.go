@@ -29,8 +29,10 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/controller/agentscaler"
 	"github.com/southwest-ai/agent-operator/internal/controller/budget"
 	"github.com/southwest-ai/agent-operator/internal/controller/checkpoint"
+	"github.com/southwest-ai/agent-operator/internal/controller/monitors"
 	"github.com/southwest-ai/agent-operator/internal/controller/slot"
 	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
+	"github.com/southwest-ai/agent-operator/internal/dashboard"
 	"github.com/southwest-ai/agent-operator/internal/pages"
 )
 
@@ -77,6 +79,10 @@ func (c *cli) run(ctx context.Context) error {
 		return err
 	}
 
+	if err := c.addPage(mgr, log); err != nil {
+		return err
+	}
+
 	pages.Return()
 	log.Info("Starting", "version", version, "leader-election", c.LeaderElection)
 
@@ -89,6 +95,26 @@ func (c *cli) run(ctx context.Context) error {
 	}
 
 	return nil
+}
+
+// addPage has the manager serve the page of pools, if it is wanted.
+func (c *cli) addPage(mgr ctrl.Manager, log logging.Logger) error {
+	if c.PageBindAddress == "0" || c.PageBindAddress == "" {
+		return nil
+	}
+
+	access, err := dashboard.NewAccess(mgr.GetConfig())
+	if err != nil {
+		return err
+	}
+
+	requests := dashboard.NewRequests()
+	metrics.Registry.MustRegister(requests)
+
+	return errors.Wrap(mgr.Add(dashboard.New(dashboard.Options{
+		Address: c.PageBindAddress, Certs: c.PageCertsDir, Access: access, Cache: mgr.GetCache(), Live: mgr.GetAPIReader(),
+		Monitors: monitors.NewClient(nil), Log: log.WithValues("part", "page"),
+	}, requests)), "cannot serve the page of pools")
 }
 
 func (c *cli) managerOptions() ctrl.Options {

@@ -67,6 +67,7 @@ func Extras() []Program {
 		{Name: "chroma", Module: "third_party/chroma", NPM: true},
 		{Name: "azurite", Module: "third_party/azurite", NPM: true},
 		{Name: "clients", Module: "third_party/clients", NPM: true},
+		{Name: "axe", Module: "third_party/axe", NPM: true},
 		{
 			Name: "golangci-lint", Module: "third_party/golangci-lint",
 			Package: "github.com/golangci/golangci-lint/v2/cmd/golangci-lint",

@@ -20,6 +20,7 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/controller/checkpoint"
 	"github.com/southwest-ai/agent-operator/internal/controller/slot"
 	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
+	page "github.com/southwest-ai/agent-operator/internal/dashboard"
 	"github.com/southwest-ai/agent-operator/internal/monitor"
 	"github.com/southwest-ai/agent-operator/internal/monitor/budget"
 	"github.com/southwest-ai/agent-operator/internal/monitor/push"
@@ -125,7 +126,7 @@ func metrics() ([]metric, error) {
 
 // providerParts returns the parts of a provider that tell metrics.
 func providerParts() []prometheus.Collector {
-	return []prometheus.Collector{agentscaler.NewMetrics(), slot.NewMetrics(), budgets.NewMetrics(), vectorcollection.NewMetrics(), checkpoint.NewMetrics(), statemetrics.NewMRStateMetrics()}
+	return []prometheus.Collector{agentscaler.NewMetrics(), slot.NewMetrics(), page.NewRequests(), budgets.NewMetrics(), vectorcollection.NewMetrics(), checkpoint.NewMetrics(), statemetrics.NewMRStateMetrics()}
 }
 
 // monitorParts returns the parts of a monitor that tell metrics. None of them runs.

@@ -45,6 +45,7 @@ func TestPage(t *testing.T) {
 
 	t.Run("Access", func(t *testing.T) { testAccess(t, address, tokens) })
 	t.Run("History", func(t *testing.T) { testHistory(t, s) })
+	t.Run("Commands", func(t *testing.T) { testCommands(t, tokens["a"]) })
 	t.Run("Browser", func(t *testing.T) { testBrowser(t, address, tokens["all"]) })
 }
 

@@ -49,8 +49,8 @@ unit: ## Tests without a network and without a cluster.
 	@for m in $(MODULES); do echo "cd $$m && go test ./..."; (cd $$m && go test ./...); done
 
 integration: ## Tests against a real API server and etcd, real vector and object stores and a real Prometheus.
-	@$(LOCAL) build kubernetes weaviate pglite chroma clients versitygw azurite fake-gcs-server toxiproxy axe
-	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/... ./internal/vector/... ./internal/checkpoint/... ./internal/monitor/... ./examples/agent/... ./cmd/provider/... ./cluster/observability ./cluster/docs ./internal/dashboard/... ./internal/cli
+	@$(LOCAL) build kubernetes weaviate pglite chroma clients versitygw azurite fake-gcs-server toxiproxy axe agents
+	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/... ./internal/vector/... ./internal/checkpoint/... ./internal/monitor/... ./examples/... ./cmd/provider/... ./cluster/observability ./cluster/docs ./internal/dashboard/... ./internal/cli
 
 e2e: ## Tests on a cluster of this machine, with the packages installed, once for each form of the API.
 	@cluster/e2e/run.sh

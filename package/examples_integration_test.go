@@ -45,6 +45,11 @@ func TestExamplesAreAccepted(t *testing.T) {
 				configured++
 			}
 
+			// What is other projects' kinds. The catalog in a Composition is held by the function's own tests.
+			if g := o.GroupVersionKind().Group; g == "apiextensions.crossplane.io" || g == "external-secrets.io" {
+				continue
+			}
+
 			t.Run(filepath.Base(filepath.Dir(file))+"/"+filepath.Base(file)+"/"+o.GetKind(), func(t *testing.T) {
 				err := c.Create(t.Context(), o, client.DryRunAll, client.FieldValidation("Strict"))
 				if err != nil && !kerrors.IsAlreadyExists(err) {

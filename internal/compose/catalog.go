@@ -39,6 +39,8 @@ type role struct {
 
 	fragments map[string]*structpb.Value
 	env       list
+	// Its volumes, and where its agents mount them.
+	vols, mounts list
 	// How the collections of its pools are made.
 	tuning map[string]*structpb.Value
 }
@@ -200,8 +202,8 @@ func defaultTasks(t *v1beta1.Tasks) {
 
 // The fields of a role that go into a pod as the platform team wrote them.
 var fragmentFields = []string{
-	"imagePullSecrets", "command", "args", "resources", "readinessProbe", "livenessProbe",
-	"nodeSelector", "tolerations", "topologySpreadConstraints",
+	"imagePullSecrets", "command", "args", "envFrom", "resources", "startupProbe", "readinessProbe", "livenessProbe",
+	"nodeSelector", "tolerations", "affinity", "topologySpreadConstraints",
 }
 
 // compileCatalog keeps beside each role what the platform team wrote, not what the typed field would encode to: typed
@@ -228,6 +230,7 @@ func compileCatalog(in *v1beta1.Catalog, input *structpb.Struct) *Catalog {
 			r.env = append(r.env, e)
 		}
 
+		r.vols, r.mounts = compileVolumes(field(raw[i].GetStructValue(), "volumes").GetListValue())
 		r.tuning = maps.Clone(field(raw[i].GetStructValue(), "memory").GetStructValue().GetFields())
 		delete(r.tuning, "providerConfigRef")
 
@@ -239,4 +242,29 @@ func compileCatalog(in *v1beta1.Catalog, input *structpb.Struct) *Catalog {
 	}
 
 	return out
+}
+
+// The fields of a catalog's volume that say where it is mounted. The others say what it is.
+var mountFields = []string{"mountPath", "subPath", "readOnly"}
+
+// compileVolumes makes of a catalog's volumes those of a pod and the mounts of its agent.
+func compileVolumes(in *structpb.ListValue) (vols, mounts list) {
+	for _, v := range in.GetValues() {
+		vol, mount := object{}, object{}
+
+		for f, value := range v.GetStructValue().GetFields() {
+			switch {
+			case f == "name":
+				vol[f], mount[f] = value, value
+			case slices.Contains(mountFields, f):
+				mount[f] = value
+			default:
+				vol[f] = value
+			}
+		}
+
+		vols, mounts = append(vols, asValue(vol)), append(mounts, asValue(mount))
+	}
+
+	return vols, mounts
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,7 +27,15 @@ import (
 
 var update = flag.Bool("update", false, "write what the examples render to instead of comparing it")
 
-func examples(t testing.TB) []string {
+// An example is a claim, and the catalog that it is composed from: its folder's, or the one that is installed.
+type example struct {
+	dir     string
+	claim   *structpb.Struct
+	catalog *structpb.Struct
+}
+
+// examples returns the claims of all folders that have some.
+func examples(t testing.TB) map[string]example {
 	t.Helper()
 
 	files, err := filepath.Glob(filepath.Join(root, "examples/*/aidispatcher.yaml"))
@@ -34,20 +43,76 @@ func examples(t testing.TB) []string {
 		t.Fatalf("there are no examples: %v", err)
 	}
 
-	return files
+	out := make(map[string]example, len(files))
+
+	for _, file := range files {
+		dir := filepath.Dir(file)
+
+		for _, c := range documents(t, file) {
+			out[filepath.Base(dir)+"/"+text(c, "metadata", "name")] = example{dir: dir, claim: c, catalog: catalogOf(t, dir, c)}
+		}
+	}
+
+	return out
+}
+
+// catalogOf returns the catalog in the Composition that a claim names.
+func catalogOf(t testing.TB, dir string, claim *structpb.Struct) *structpb.Struct {
+	t.Helper()
+
+	file := filepath.Join(dir, "composition.yaml")
+	if _, err := os.Stat(file); err != nil {
+		return exampleCatalog(t)
+	}
+
+	named := text(claim, "spec", "crossplane", "compositionRef", "name")
+
+	for _, c := range documents(t, file) {
+		if text(c, "metadata", "name") == named {
+			return catalogIn(c)
+		}
+	}
+
+	t.Fatalf("%s has no Composition %q", file, named)
+
+	return nil
+}
+
+// call returns an example's call of the function.
+func (e example) call(t testing.TB, observed map[string]*structpb.Struct) *fnv1.RunFunctionRequest {
+	t.Helper()
+
+	req := request(t, e.claim, observed)
+	req.Input = e.catalog
+
+	return req
+}
+
+// ready returns an example's answer once its memory and its checkpoints are there.
+func (e example) ready(t testing.TB) *fnv1.RunFunctionResponse {
+	t.Helper()
+
+	return run(t, newFunction(), e.call(t, map[string]*structpb.Struct{
+		resourceVectorCollection: withReady(t, "kind: VectorCollection"),
+		resourceCheckpoint:       withReady(t, "kind: Checkpoint"),
+	}))
 }
 
 // Once its memory is there, every example becomes what stands beside it.
 func TestExamplesRender(t *testing.T) {
-	for _, file := range examples(t) {
-		dir := filepath.Dir(file)
+	rendered := map[string][]byte{}
+	all := examples(t)
+
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		e := all[name]
+		rsp := e.ready(t)
+		rendered[e.dir] = append(rendered[e.dir], render(t, rsp)...)
+
+		checkSchema(t, rsp)
+	}
+
+	for dir, got := range rendered {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
-			xr := readStruct(t, file)
-			rsp := run(t, newFunction(), request(t, xr, map[string]*structpb.Struct{
-				resourceVectorCollection: withReady(t, "kind: VectorCollection"),
-				resourceCheckpoint:       withReady(t, "kind: Checkpoint"),
-			}))
-			got := render(t, rsp)
 			golden := filepath.Join(dir, "rendered.yaml")
 
 			if *update {
@@ -64,8 +129,6 @@ func TestExamplesRender(t *testing.T) {
 			if diff := cmp.Diff(string(want), string(got)); diff != "" {
 				t.Errorf("%s is stale; run: go test ./internal/compose -run TestExamplesRender -update\n-want, +got:\n%s", golden, diff)
 			}
-
-			checkSchema(t, rsp)
 		})
 	}
 }
@@ -140,11 +203,11 @@ func strictly(t *testing.T, name string, s *structpb.Struct, into any) {
 
 // A claim becomes to the byte what a namespaced composite of its name becomes.
 func TestClaimBecomesTheSame(t *testing.T) {
-	for _, file := range examples(t) {
-		t.Run(filepath.Base(filepath.Dir(file)), func(t *testing.T) {
-			xr := readStruct(t, file)
-			direct := run(t, newFunction(), request(t, xr, nil))
-			claimed := run(t, newFunction(), request(t, asLegacy(xr), nil))
+	for name, e := range examples(t) {
+		t.Run(name, func(t *testing.T) {
+			direct := run(t, newFunction(), e.call(t, nil))
+			e.claim = asLegacy(e.claim)
+			claimed := run(t, newFunction(), e.call(t, nil))
 
 			if diff := cmp.Diff(direct, claimed, protocmp.Transform()); diff != "" {
 				t.Errorf("-namespaced, +claimed:\n%s", diff)
@@ -155,9 +218,9 @@ func TestClaimBecomesTheSame(t *testing.T) {
 
 // The same request twice gives the same bytes, from a fresh function and from one that has cached the catalog.
 func TestSameInputSameBytes(t *testing.T) {
-	for _, file := range examples(t) {
+	for name, e := range examples(t) {
 		f := newFunction()
-		req := request(t, readStruct(t, file), map[string]*structpb.Struct{resourceDeployment: parseStruct(t, deploymentYAML)})
+		req := e.call(t, map[string]*structpb.Struct{resourceDeployment: parseStruct(t, deploymentYAML)})
 		marshal := func(f *Function) []byte {
 			b, err := proto.MarshalOptions{Deterministic: true}.Marshal(run(t, f, req))
 			if err != nil {
@@ -170,7 +233,7 @@ func TestSameInputSameBytes(t *testing.T) {
 
 		for i, b := range [][]byte{marshal(f), marshal(newFunction())} {
 			if !bytes.Equal(first, b) {
-				t.Errorf("%s: call %d differs from the first", file, i+2)
+				t.Errorf("%s: call %d differs from the first", name, i+2)
 			}
 		}
 	}
@@ -178,14 +241,14 @@ func TestSameInputSameBytes(t *testing.T) {
 
 // The Deployment's size has one writer, and it is not the function.
 func TestNeverReplicas(t *testing.T) {
-	for _, file := range examples(t) {
-		for name, observed := range map[string]map[string]*structpb.Struct{
+	for name, e := range examples(t) {
+		for when, observed := range map[string]map[string]*structpb.Struct{
 			"before": nil,
 			"after":  {resourceDeployment: parseStruct(t, deploymentYAML), resourceAgentScaler: parseStruct(t, scalerYAML)},
 		} {
-			rsp := run(t, newFunction(), request(t, readStruct(t, file), observed))
+			rsp := run(t, newFunction(), e.call(t, observed))
 			if d, ok := rsp.GetDesired().GetResources()[resourceDeployment]; ok && field(d.GetResource(), "spec", "replicas") != nil {
-				t.Errorf("%s, %s: the function writes spec.replicas", file, name)
+				t.Errorf("%s, %s: the function writes spec.replicas", name, when)
 			}
 		}
 	}

@@ -26,6 +26,23 @@ func readStruct(t testing.TB, path string) *structpb.Struct {
 	return parseStruct(t, string(b))
 }
 
+// documents reads all that a YAML file has.
+func documents(t testing.TB, path string) []*structpb.Struct {
+	t.Helper()
+
+	b, err := os.ReadFile(filepath.Clean(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	var out []*structpb.Struct
+	for d := range strings.SplitSeq(string(b), "\n---\n") {
+		out = append(out, parseStruct(t, d))
+	}
+
+	return out
+}
+
 func parseStruct(t testing.TB, y string) *structpb.Struct {
 	t.Helper()
 
@@ -52,7 +69,13 @@ func exampleCatalog(t testing.TB) *structpb.Struct {
 	}
 
 	y := strings.NewReplacer("${REGISTRY}", "registry.example.org", "${VERSION}", "v0.1.0").Replace(string(b))
-	step := field(parseStruct(t, y), "spec", "pipeline").GetListValue().GetValues()[0]
+
+	return catalogIn(parseStruct(t, y))
+}
+
+// catalogIn returns the catalog in a Composition's first step.
+func catalogIn(composition *structpb.Struct) *structpb.Struct {
+	step := field(composition, "spec", "pipeline").GetListValue().GetValues()[0]
 
 	return field(step.GetStructValue(), "input").GetStructValue()
 }

@@ -109,6 +109,13 @@ func (p *pool) fromMemorySecret(env, key string, optional bool) object {
 // workerLabels are the labels of the pods. What a pod carries the name of is not deleted while it is there.
 func (p *pool) workerLabels() object {
 	labels := p.labels()
+
+	if m := p.role.PodMetadata; m != nil {
+		for k, v := range m.Labels {
+			labels[k] = v
+		}
+	}
+
 	if p.wired {
 		labels[agentv1alpha1.LabelMemory] = p.name
 	}

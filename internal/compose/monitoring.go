@@ -27,11 +27,11 @@ var (
 	inboundPort = asValue(object{"name": inboundPortName, "containerPort": monitorapi.InboundPort, "protocol": "TCP"})
 
 	// The convention by which a Prometheus without an operator finds what to scrape.
-	scrapeAnnotations = asValue(object{
+	scrapeAnnotations = object{
 		"prometheus.io/scrape": "true",
 		"prometheus.io/port":   fmt.Sprint(monitorapi.Port),
 		"prometheus.io/path":   monitorapi.PathMetrics,
-	})
+	}
 
 	taskSources = map[v1beta1.TaskSource]string{
 		v1beta1.TasksA2A:        monitorapi.SourceA2A,
@@ -184,22 +184,31 @@ func (p *pool) pushVolume() object {
 
 // workerAnnotations of the pod template. An earlier state is asked for here, because workers are replaced for it.
 func (p *pool) workerAnnotations() any {
-	scraped := scrapeAnnotations
-	if m := p.cat.monitor.Metrics; m != nil && m.Annotations != nil && !*m.Annotations {
-		scraped = nil
+	out := object{}
+
+	if m := p.role.PodMetadata; m != nil {
+		for k, v := range m.Annotations {
+			out[k] = v
+		}
 	}
 
-	if p.RestoreFrom == "" {
-		return scraped
+	if scrapes(p.cat.monitor.Metrics) {
+		maps.Copy(out, scrapeAnnotations)
 	}
 
-	out := object{monitorapi.AnnotationRestoreFrom: p.RestoreFrom}
-	for k, v := range scraped.GetStructValue().GetFields() {
-		out[k] = v
+	if p.RestoreFrom != "" {
+		out[monitorapi.AnnotationRestoreFrom] = p.RestoreFrom
+	}
+
+	if len(out) == 0 {
+		return nil
 	}
 
 	return out
 }
+
+// scrapes says whether the workers are marked for a Prometheus that finds its targets by annotation.
+func scrapes(m *v1beta1.Metrics) bool { return m == nil || m.Annotations == nil || *m.Annotations }
 
 // podMonitor has the Prometheus Operator scrape the pool's workers.
 func (p *pool) podMonitor() *structpb.Struct {

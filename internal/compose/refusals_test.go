@@ -276,6 +276,53 @@ spec: {role: coder, modelRef: gpt-4, replicas: 3}
 			want:    `the pool may grow to 3 workers and the platform allows 2 for role "coder": lower replicas or scaling.maxReplicas`,
 			because: "InvalidClaim",
 		},
+		"CatalogPod": {
+			reason: "What Kubernetes or pod security would refuse in each worker is told the platform, all of it at once.",
+			catalog: func(c *structpb.Struct) {
+				r := firstRole(c)
+				r.Fields["imagePullSecrets"] = asValue(list{object{"name": "Registry"}})
+				r.Fields["envFrom"] = asValue(list{object{"prefix": "A_"}})
+				r.Fields["livenessProbe"] = asValue(object{"tcpSocket": object{"host": "10.0.0.1", "port": 80}})
+				r.Fields["podMetadata"] = asValue(object{
+					"labels":      object{"southwest.ai/dispatcher": "other", "tier": "a b"},
+					"annotations": object{"prometheus.io/scrape": "false", "x.southwest.ai/drain": "d1"},
+				})
+				r.Fields["volumes"] = asValue(list{
+					object{"name": "state", "mountPath": "/a", "emptyDir": object{}},
+					object{"name": "b", "mountPath": "b", "subPath": "../c"},
+					object{"name": "b", "mountPath": "/proc/1", "emptyDir": object{}, "secret": object{"secretName": "s"}},
+					object{"name": "c", "mountPath": "/var/lib", "emptyDir": object{}},
+					object{"name": "d", "mountPath": "/var/lib/agent/cache", "emptyDir": object{}},
+					object{"name": "e", "mountPath": "/a/", "emptyDir": object{}},
+				})
+			},
+			want: `cannot use the catalog: roles[coder].imagePullSecrets[0].name: "Registry" cannot name a Secret: a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*'); ` +
+				`roles[coder].envFrom[0]: must have one of secretRef and configMapRef; ` +
+				`roles[coder].livenessProbe: names a host, which pod security forbids: remove it, so that the worker itself is asked; ` +
+				`roles[coder].volumes[0].name: "state" is taken: choose another; ` +
+				`roles[coder].volumes[1]: has 0 sources and must have one: secret, configMap, emptyDir, ephemeral, persistentVolumeClaim, csi or image; ` +
+				`roles[coder].volumes[1].subPath: "../c" must be a path in the volume, without ..; ` +
+				`roles[coder].volumes[1].mountPath: "b" must be an absolute path of its own, such as /etc/agent; ` +
+				`roles[coder].volumes[2].name: "b" is taken: choose another; ` +
+				`roles[coder].volumes[2]: has 2 sources and must have one: secret, configMap, emptyDir, ephemeral, persistentVolumeClaim, csi or image; ` +
+				`roles[coder].volumes[2].mountPath: "/proc/1" must be an absolute path of its own, such as /etc/agent; ` +
+				`roles[coder].volumes[3].mountPath: "/var/lib" and the state's /var/lib/agent lie in one another: choose another, because a checkpoint is of the state alone; ` +
+				`roles[coder].volumes[4].mountPath: "/var/lib/agent/cache" and the state's /var/lib/agent lie in one another: choose another, because a checkpoint is of the state alone; ` +
+				`roles[coder].volumes[5].mountPath: "/a/" is listed twice; ` +
+				`roles[coder].podMetadata.labels: "southwest.ai/dispatcher" is the pool's own: remove it; ` +
+				`roles[coder].podMetadata.labels: "tier": "a b" cannot be a label's value: a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?'); ` +
+				`roles[coder].podMetadata.annotations: "prometheus.io/scrape" is set for every worker, unless monitor.metrics.annotations is false: remove it; ` +
+				`roles[coder].podMetadata.annotations: "x.southwest.ai/drain" is the pool's own: remove it`,
+			because: "InvalidCatalog",
+		},
+		"HostPath": {
+			reason: "A volume that pod security forbids is none that a role can have.",
+			catalog: func(c *structpb.Struct) {
+				firstRole(c).Fields["volumes"] = asValue(list{object{"name": "docker", "mountPath": "/docker", "hostPath": object{"path": "/"}}})
+			},
+			want:    `cannot use the catalog: unknown field "roles[0].volumes[0].hostPath": check the spelling`,
+			because: "InvalidCatalog",
+		},
 		"StatePathTaken": {
 			reason:  "State cannot lie over a directory the worker needs.",
 			catalog: func(c *structpb.Struct) { firstRole(c).Fields["statePath"] = structpb.NewStringValue("/etc/podinfo") },

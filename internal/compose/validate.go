@@ -44,6 +44,7 @@ func validateCatalog(c *v1beta1.Catalog) []string {
 		at := fmt.Sprintf("roles[%s]", r.Name)
 		p.name(fmt.Sprintf("roles[%d].name", i), r.Name, names)
 		validateRole(p, at, r)
+		validatePod(p, at, r, c.Monitor.Metrics)
 	}
 
 	names = make(map[string]bool, len(c.Models))

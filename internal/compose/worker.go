@@ -127,6 +127,7 @@ func (p *pool) podSpec() object {
 		"imagePullSecrets":          r.fragments["imagePullSecrets"],
 		"nodeSelector":              r.fragments["nodeSelector"],
 		"tolerations":               r.fragments["tolerations"],
+		"affinity":                  r.fragments["affinity"],
 		"topologySpreadConstraints": p.spread(),
 		"priorityClassName":         orNil(r.PriorityClassName),
 	}
@@ -218,6 +219,8 @@ func (p *pool) agent() object {
 		mounts = append(mounts, memoryMount)
 	}
 
+	mounts = append(mounts, r.mounts...)
+
 	ports := make(list, 0, len(r.Ports))
 	for _, port := range r.Ports {
 		ports = append(ports, object{"name": port.Name, "containerPort": port.ContainerPort, "protocol": "TCP"})
@@ -230,7 +233,9 @@ func (p *pool) agent() object {
 		"command":         r.fragments["command"],
 		"args":            r.fragments["args"],
 		"env":             append(p.agentEnv(), r.env...),
+		"envFrom":         r.fragments["envFrom"],
 		"resources":       r.fragments["resources"],
+		"startupProbe":    r.fragments["startupProbe"],
 		"readinessProbe":  r.fragments["readinessProbe"],
 		"livenessProbe":   r.fragments["livenessProbe"],
 		"volumeMounts":    mounts,
@@ -291,7 +296,7 @@ func (p *pool) volumes() list {
 		vols = append(vols, p.checkpointVolume())
 	}
 
-	return vols
+	return append(vols, p.role.vols...)
 }
 
 func (p *pool) stateVolume() object {

@@ -83,6 +83,10 @@ type Role struct {
 	// +optional
 	Env []corev1.EnvVar `json:"env,omitempty"`
 
+	// EnvFrom takes over Secrets and ConfigMaps of the claim's namespace whole. What the function sets and what stands in env wins.
+	// +optional
+	EnvFrom []corev1.EnvFromSource `json:"envFrom,omitempty"`
+
 	// Resources of the agent.
 	// +optional
 	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
@@ -92,6 +96,10 @@ type Role struct {
 	// +listType=map
 	// +listMapKey=name
 	Ports []Port `json:"ports,omitempty"`
+
+	// StartupProbe of the agent. The other two do not begin before it has succeeded once.
+	// +optional
+	StartupProbe *corev1.Probe `json:"startupProbe,omitempty"`
 
 	// ReadinessProbe of the agent. Without it a worker is ready as soon as its agent runs.
 	// +optional
@@ -125,6 +133,12 @@ type Role struct {
 	// +optional
 	StateVolume *StateVolume `json:"stateVolume,omitempty"`
 
+	// Volumes of the agent, beside its state. No checkpoint holds what is in them.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Volumes []Volume `json:"volumes,omitempty"`
+
 	// TerminationGracePeriodSeconds is the time a worker has to finish its tasks and save its state once it is told to
 	// stop by somebody else than the scaler. 300 where it is empty.
 	// +optional
@@ -144,6 +158,10 @@ type Role struct {
 	// +optional
 	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
 
+	// Affinity of the workers.
+	// +optional
+	Affinity *corev1.Affinity `json:"affinity,omitempty"`
+
 	// TopologySpreadConstraints of the workers. The pool's own label selector is used where one has none.
 	// +optional
 	TopologySpreadConstraints []corev1.TopologySpreadConstraint `json:"topologySpreadConstraints,omitempty"`
@@ -155,6 +173,10 @@ type Role struct {
 	// RuntimeClassName of the workers.
 	// +optional
 	RuntimeClassName *string `json:"runtimeClassName,omitempty"`
+
+	// PodMetadata are labels and annotations of the workers, for what else watches pods.
+	// +optional
+	PodMetadata *PodMetadata `json:"podMetadata,omitempty"`
 
 	// Memory is what the platform decides of the memory of this role's pools. A claim decides its collection and dimension.
 	// +optional
@@ -234,6 +256,63 @@ type StateVolume struct {
 	// StorageClassName makes the directory an ephemeral volume of this class, which lives as long as its pod.
 	// +optional
 	StorageClassName *string `json:"storageClassName,omitempty"`
+}
+
+// A Volume of an agent's, from one of its sources: those that the "restricted" pod security standard allows, less the ones that
+// hand out tokens of the workers' ServiceAccount.
+type Volume struct {
+	// Name of the volume.
+	Name string `json:"name"`
+
+	// MountPath is where the agent finds it, an absolute path of its own.
+	MountPath string `json:"mountPath"`
+
+	// SubPath of the volume that is mounted. All of it where it is empty.
+	// +optional
+	SubPath string `json:"subPath,omitempty"`
+
+	// ReadOnly mounts it so that the agent cannot write to it.
+	// +optional
+	ReadOnly bool `json:"readOnly,omitempty"`
+
+	// Secret of the claim's namespace.
+	// +optional
+	Secret *corev1.SecretVolumeSource `json:"secret,omitempty"`
+
+	// ConfigMap of the claim's namespace.
+	// +optional
+	ConfigMap *corev1.ConfigMapVolumeSource `json:"configMap,omitempty"`
+
+	// EmptyDir that goes with the pod.
+	// +optional
+	EmptyDir *corev1.EmptyDirVolumeSource `json:"emptyDir,omitempty"`
+
+	// Ephemeral is a volume of a storage class that goes with the pod.
+	// +optional
+	Ephemeral *corev1.EphemeralVolumeSource `json:"ephemeral,omitempty"`
+
+	// PersistentVolumeClaim of the claim's namespace, which all workers of a pool share.
+	// +optional
+	PersistentVolumeClaim *corev1.PersistentVolumeClaimVolumeSource `json:"persistentVolumeClaim,omitempty"`
+
+	// CSI is an inline volume of a driver, such as that of the Secrets Store.
+	// +optional
+	CSI *corev1.CSIVolumeSource `json:"csi,omitempty"`
+
+	// Image is what an OCI image holds, such as the weights of a model.
+	// +optional
+	Image *corev1.ImageVolumeSource `json:"image,omitempty"`
+}
+
+// PodMetadata are labels and annotations of the workers.
+type PodMetadata struct {
+	// Labels of the workers. Those of southwest.ai are the pool's own.
+	// +optional
+	Labels map[string]string `json:"labels,omitempty"`
+
+	// Annotations of the workers, such as sidecar.istio.io/inject. Those of southwest.ai are commands.
+	// +optional
+	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
 // A ModelProtocol is how a model server is spoken to.

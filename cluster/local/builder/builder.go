@@ -68,6 +68,7 @@ func Extras() []Program {
 		{Name: "azurite", Module: "third_party/azurite", NPM: true},
 		{Name: "clients", Module: "third_party/clients", NPM: true},
 		{Name: "axe", Module: "third_party/axe", NPM: true},
+		{Name: "agents", Module: "third_party/agents", NPM: true},
 		{
 			Name: "golangci-lint", Module: "third_party/golangci-lint",
 			Package: "github.com/golangci/golangci-lint/v2/cmd/golangci-lint",

@@ -322,6 +322,38 @@ func TestHoldsBackLittle(t *testing.T) {
 	}
 }
 
+// A stream may be as long as it likes: an event costs no memory, and the usage is found at the end.
+func TestVeryLongStream(t *testing.T) {
+	const events = 50_000
+
+	event := []byte("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"word\"}}],\"usage\":null}\n\n")
+
+	for _, hide := range []bool{false, true} {
+		var (
+			tap    = NewTap(Chat, stream, hide)
+			out    []byte
+			passed int
+		)
+
+		// It calls once more than it counts.
+		allocs := testing.AllocsPerRun(events-1, func() {
+			out = tap.Next(out, event)
+			passed += len(out)
+		})
+		if allocs != 0 || passed != events*len(event) {
+			t.Errorf("hide %t: an event is allocated for %v times, %d bytes of %d passed", hide, allocs, passed, events*len(event))
+		}
+
+		tap.Next(out, []byte("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":50000}}\n\n"))
+		tap.End()
+
+		want := Result{Usage: Usage{Input: 7, Output: events}, Told: true, Begun: true}
+		if diff := cmp.Diff(want, tap.Result()); diff != "" {
+			t.Errorf("hide %t: -want, +told:\n%s", hide, diff)
+		}
+	}
+}
+
 func TestReadable(t *testing.T) {
 	for encoding, want := range map[string]bool{"": true, "gzip": true, " GZIP": true, "identity": true, "br": false, "zstd": false, "gzip, br": false} {
 		if got := Readable(encoding); got != want {

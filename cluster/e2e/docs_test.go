@@ -4,9 +4,11 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +16,7 @@ import (
 	"github.com/southwest-ai/agent-operator/cluster/docs"
 )
 
-var assigns = regexp.MustCompile(`^(export )?[A-Z_]+=`)
+var assigns = regexp.MustCompile(`^(?:export )?([A-Z_]+)=`)
 
 // The page of the first pool is typed from top to bottom, and prints what it shows. While its pool is there, so are the looks
 // taken that the alerts' recipes ask for.
@@ -55,12 +57,16 @@ func TestFirstPool(t *testing.T) {
 		}
 
 		for _, s := range b.Steps() {
-			out := bash(t, before+s.Text)
 			typed++
 
-			if assigns.MatchString(s.Text) {
-				before += s.Text
+			// A variable keeps what it was given, as it does in a person's shell.
+			if v := assigns.FindStringSubmatch(s.Text); v != nil {
+				before += fmt.Sprintf("export %s=%q\n", v[1], bash(t, before+s.Text+`printf %s "$`+v[1]+`"`))
+
+				continue
 			}
+
+			out := bash(t, before+s.Text)
 
 			if s.Prints == "" {
 				continue
@@ -129,7 +135,11 @@ func look(t *testing.T) {
 			}
 
 			args := strings.Split(docs.Fill(strings.Join(c.Args[1:], "\x00"), "coder-agent-pool", "team-a", pod), "\x00")
-			command(t, "kubectl", args...)
+
+			// A selector that selects nothing is no error to kubectl.
+			if out := command(t, "kubectl", args...); out == "" && slices.Contains(args, "crossplane-system") {
+				t.Errorf("%s: line %d: %s shows nothing", page.Path, c.Line, c)
+			}
 
 			looked++
 		}

@@ -79,7 +79,7 @@ func objects(dashboards map[string]string) map[string]any {
 			"metadata": object{"name": "aidispatcher-provider", "labels": object{"app.kubernetes.io/part-of": "aidispatcher"}},
 			"spec": object{
 				"namespaceSelector":   object{"matchNames": []string{"crossplane-system"}},
-				"selector":            object{"matchLabels": object{"pkg.crossplane.io/provider": "provider-aidispatcher"}},
+				"selector":            object{"matchLabels": object{"pkg.crossplane.io/provider": "southwest-ai-provider-aidispatcher"}},
 				"podMetricsEndpoints": []object{{"port": "metrics", "honorLabels": true}},
 			},
 		},

@@ -143,7 +143,7 @@ func (r *reader) visit(n syntax.Node) bool {
 	return true
 }
 
-func (r *reader) at(n syntax.Node) int { return r.line + int(n.Pos().Line()) - 1 } //nolint:gosec // A page has no two billion lines.
+func (r *reader) at(n syntax.Node) int { return r.line + int(n.Pos().Line()) - 1 }
 
 func (r *reader) literal(w *syntax.Word) string {
 	s, err := expand.Literal(&expand.Config{

@@ -89,6 +89,8 @@ func (c *checker) gotool(args []string) error {
 	return err
 }
 
+var testFunc = regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Fuzz)\w*)\(`)
+
 // packages looks for the packages that a pattern names and, of what is to be run of them, for tests of that name.
 func packages(dir, pattern string, run []string) error {
 	base, tree := strings.CutSuffix(pattern, "/...")
@@ -103,15 +105,10 @@ func packages(dir, pattern string, run []string) error {
 			continue
 		}
 
-		is, err := regexp.Compile(`(?m)^func ((?:Test|Benchmark|Fuzz)\w*)\(`)
-		if err != nil {
-			return err
-		}
-
 		if !slices.ContainsFunc(found, func(f string) bool {
 			b, err := os.ReadFile(filepath.Clean(f))
 
-			return err == nil && slices.ContainsFunc(is.FindAllSubmatch(b, -1), func(m [][]byte) bool {
+			return err == nil && slices.ContainsFunc(testFunc.FindAllSubmatch(b, -1), func(m [][]byte) bool {
 				ok, err := regexp.Match(expr, m[1])
 
 				return err == nil && ok

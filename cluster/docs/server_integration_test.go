@@ -219,7 +219,7 @@ func (s *server) run(ctx context.Context, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 
-	cmd := exec.CommandContext(ctx, s.kubectl, args...) //nolint:gosec // What it runs is what our pages say.
+	cmd := exec.CommandContext(ctx, s.kubectl, args...)
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+s.kubeconfig)
 

@@ -41,9 +41,10 @@ type Step struct {
 
 const prompt = "$ "
 
-// Steps returns what is typed in a block: of a console, what stands behind its prompts; else the whole.
+// Steps returns what is typed in a block: of a console, which is one by its name or because it begins with a prompt, what stands
+// behind its prompts; else the whole.
 func (b Block) Steps() []Step {
-	if b.Info != "console" {
+	if b.Info != "console" && !strings.HasPrefix(b.Text, prompt) {
 		return []Step{{Line: b.Line, Text: b.Text}}
 	}
 

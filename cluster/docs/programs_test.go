@@ -59,7 +59,7 @@ func (c *checker) gotool(args []string) error {
 
 	for i := 0; i < len(args); i++ {
 		switch a := args[i]; {
-		case i == 0 && !slices.Contains([]string{"build", "run", "test", "tool", "install"}, a):
+		case i == 0 && !slices.Contains([]string{"build", "run", "test", "tool", "install", "generate"}, a):
 			return fmt.Errorf("go %s is not known here", a)
 		case a == "-C":
 			i++

@@ -25,6 +25,8 @@ var definitions = map[string]string{
 	"agent.southwest.ai_clusterproviderconfigs.yaml": "package/provider/crds/clusterproviderconfigs.yaml",
 	"agent.southwest.ai_providerconfigusages.yaml":   "package/provider/crds/providerconfigusages.yaml",
 	"aidispatcher.fn.southwest.ai_catalogs.yaml":     "package/function/input/catalogs.yaml",
+
+	"aidispatcher.fn.southwest.ai_pooloperations.yaml": "package/function/input/pooloperations.yaml",
 }
 
 const aidispatcher = "southwest.ai_aidispatchers.yaml"

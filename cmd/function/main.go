@@ -1,13 +1,16 @@
-// Command function serves the composition function to Crossplane. It only wires.
+// Command function serves compositions and Operations to Crossplane. It only wires.
 package main
 
 import (
+	"time"
+
 	"github.com/alecthomas/kong"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/logging"
 	"github.com/crossplane/function-sdk-go"
 
 	"github.com/southwest-ai/agent-operator/internal/compose"
+	"github.com/southwest-ai/agent-operator/internal/operate"
 )
 
 // CLI of the function, in the words of Crossplane's other functions.
@@ -42,8 +45,8 @@ func (c *CLI) Run() error {
 		function.WithMetricsServer(c.MetricsAddress))
 }
 
-func newFunction(log logging.Logger) *compose.Function {
-	return &compose.Function{Log: log}
+func newFunction(log logging.Logger) *operate.Function {
+	return &operate.Function{Compose: &compose.Function{Log: log}, Now: time.Now}
 }
 
 func main() {

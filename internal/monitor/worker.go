@@ -65,6 +65,8 @@ type Senses struct {
 	// why not if not, and sees to it that it is.
 	Checkpoint func() monitorapi.Checkpoint
 	Saved      func(drain string, since time.Time) (saved bool, why string)
+	// Save has the state saved at once, for a request that has a name.
+	Save func(request string)
 }
 
 // NewWorker returns an active worker.
@@ -100,6 +102,10 @@ func (w *Worker) Obey(annotations map[string]string) bool {
 	if w.senses.Share != nil {
 		// Status tells the share that is kept, which is how who wrote the annotation sees it.
 		_ = w.senses.Share(annotations[monitorapi.AnnotationTokenShare])
+	}
+
+	if request := annotations[monitorapi.AnnotationCheckpointNow]; request != "" && w.senses.Save != nil {
+		w.senses.Save(request)
 	}
 
 	return before != [...]string{w.slot, w.epoch, w.restore, w.drainID}

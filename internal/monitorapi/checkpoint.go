@@ -49,6 +49,8 @@ const (
 	SaveDrain = "Drain"
 	// SaveStop is the last one, of a worker whose agent has ended.
 	SaveStop = "Stop"
+	// SaveAsked is one that AnnotationCheckpointNow asked for.
+	SaveAsked = "Asked"
 	// SaveRestored is the first one of a worker that was given a state: the same state, under its own epoch.
 	SaveRestored = "Restored"
 )
@@ -67,6 +69,8 @@ type Checkpoint struct {
 	// CurrentAt is when the state was last seen to be what a checkpoint has: what the agent wrote later would be lost with the
 	// worker. Absent before the first checkpoint.
 	CurrentAt *time.Time `json:"currentAt,omitempty"`
+	// Asked is the last AnnotationCheckpointNow that was answered: since it came, the state was saved, or was seen to be saved.
+	Asked string `json:"asked,omitempty"`
 	// RestoredFrom is the checkpoint that the worker began with, as SLOT/EPOCH-SEQUENCE; empty for one that began with nothing.
 	RestoredFrom string `json:"restoredFrom,omitempty"`
 	// Fenced says that another worker owns the slot: nothing of this one is saved any more.

@@ -29,6 +29,8 @@ const (
 	// provider's own notes: a monitor does not read them.
 	AnnotationDrainUntil   = "southwest.ai/drain-until"
 	AnnotationDrainRefused = "southwest.ai/drain-refused"
+	// AnnotationCheckpointNow asks for a save at once. Its value names the request, and each new one asks anew.
+	AnnotationCheckpointNow = "southwest.ai/checkpoint-now"
 	// AnnotationHandedOver is the checkpoint by which the state of a worker is safe that has left its pool, as SLOT/EPOCH-SEQUENCE.
 	AnnotationHandedOver = "southwest.ai/handed-over"
 )

@@ -129,6 +129,13 @@ type CheckpointObservation struct {
 	// +optional
 	SweptTime *metav1.Time `json:"sweptTime,omitempty"`
 
+	// CheckpointedFor is the last AnnotationCheckpointNow that every running worker has answered with a checkpoint of its state, and
+	// ScrubbedFor the last AnnotationScrubNow for which everything was read again, whatever was found.
+	// +optional
+	CheckpointedFor string `json:"checkpointedFor,omitempty"`
+	// +optional
+	ScrubbedFor string `json:"scrubbedFor,omitempty"`
+
 	// Corrupt is the number of objects that are lost or are not what was written. Events and the log name them.
 	// +optional
 	Corrupt *int32 `json:"corrupt,omitempty"`
@@ -172,6 +179,15 @@ const (
 // LabelCheckpoint names, on a worker, the Checkpoint that keeps its state. A Checkpoint that is deleted with its data waits
 // for the last of them to go.
 const LabelCheckpoint = "southwest.ai/checkpoint"
+
+// The annotations by which a Checkpoint is asked for something once. The value names the request, as a time does, and a new value asks
+// anew; status.atProvider says which request was last done.
+const (
+	// AnnotationCheckpointNow has every running worker save its state at once.
+	AnnotationCheckpointNow = "southwest.ai/checkpoint-now"
+	// AnnotationScrubNow has everything in the repository read again at once, and not over scrubHours.
+	AnnotationScrubNow = "southwest.ai/scrub-now"
+)
 
 // SuffixDataKey follows a Checkpoint's name in the name of the Secret with the pool's data key. Nothing owns that Secret: it
 // goes only with the data.

@@ -27,10 +27,13 @@ import (
 
 // Event reasons.
 const (
-	eventMade    event.Reason = "RepositoryMade"
-	eventKept    event.Reason = "CheckpointsKept"
-	eventDeleted event.Reason = "CheckpointsDeleted"
-	eventCorrupt event.Reason = "Corrupt"
+	eventMade     event.Reason = "RepositoryMade"
+	eventKept     event.Reason = "CheckpointsKept"
+	eventDeleted  event.Reason = "CheckpointsDeleted"
+	eventCorrupt  event.Reason = "Corrupt"
+	eventAsked    event.Reason = "CheckpointAsked"
+	eventSaved    event.Reason = "CheckpointsSaved"
+	eventScrubbed event.Reason = "Scrubbed"
 )
 
 // A connector makes the external client of a Checkpoint.
@@ -95,6 +98,8 @@ type external struct {
 	repo   *opened
 	// keys are the wrapped keys that are in the store now.
 	keys []cp.WrappedKey
+	// untold are the workers that were not told yet that somebody asks for a checkpoint.
+	untold []corev1.Pod
 }
 
 // Observe looks whether the repository is there, and tells what the keeper has found out about it.
@@ -121,13 +126,21 @@ func (e *external) Observe(ctx context.Context, mg *v1alpha1.Checkpoint) (manage
 		return managed.ExternalObservation{}, errors.Wrap(err, "cannot look for workers")
 	}
 
+	if at.CheckpointedFor != mg.Status.AtProvider.CheckpointedFor {
+		e.record.Event(mg, event.Normal(eventSaved, fmt.Sprintf("All workers that run, %d, have saved their state, as was asked for by %s", loss.workers, at.CheckpointedFor)))
+	}
+
+	if e.untold, err = e.asks(ctx, mg, at.CheckpointedFor); err != nil {
+		return managed.ExternalObservation{}, err
+	}
+
 	yes := true
 	at.Exists, at.ID, at.Store = &yes, e.repo.repo.Pool().ID, e.access.own.URL
 	mg.Status.AtProvider = at
 	mg.SetConditions(xpv2.Available())
 	setConditions(mg, loss)
 
-	return managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: e.wrapped(), ConnectionDetails: e.details()}, nil
+	return managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: e.wrapped() && len(e.untold) == 0, ConnectionDetails: e.details()}, nil
 }
 
 // look opens the repository, and returns false where there is none.
@@ -255,8 +268,12 @@ func (e *external) Create(ctx context.Context, mg *v1alpha1.Checkpoint) (managed
 	return managed.ExternalCreation{ConnectionDetails: e.details()}, nil
 }
 
-// Update wraps the data key for other recipients.
-func (e *external) Update(ctx context.Context, _ *v1alpha1.Checkpoint) (managed.ExternalUpdate, error) {
+// Update tells workers that somebody asks for a checkpoint, and wraps the data key for other recipients.
+func (e *external) Update(ctx context.Context, mg *v1alpha1.Checkpoint) (managed.ExternalUpdate, error) {
+	if err := e.tell(ctx, mg); err != nil || e.wrapped() {
+		return managed.ExternalUpdate{ConnectionDetails: e.details()}, err
+	}
+
 	keys, err := e.wrap(ctx, *e.key)
 	if err != nil {
 		return managed.ExternalUpdate{}, err

@@ -72,6 +72,53 @@ func TestScrubFindsAndForgets(t *testing.T) {
 	}
 }
 
+// Who asks for a scrub gets a whole one at once, each request one, however long ago the last was.
+func TestScrubNow(t *testing.T) {
+	w := newWorld(t, "pool")
+	r := w.repos["pool"]
+	_, chunk := r.save(t, "0", "state")
+	w.turns(t, "pool", 10, 24*time.Hour) // The first scrub is over, and the next is not due for days.
+
+	before := w.at(t, "pool")
+	r.spoil(t, chunk)
+	w.turns(t, "pool", 1, time.Minute)
+
+	if at := w.at(t, "pool"); *at.Corrupt != 0 || before.ScrubbedTime == nil || at.ScrubbedFor != "" {
+		t.Fatalf("nobody has asked, and the status says %+v", at)
+	}
+
+	ask := func(request string) {
+		mg := w.get(t, "pool")
+		mg.Annotations = map[string]string{v1alpha1.AnnotationScrubNow: request}
+
+		if err := w.kube.Update(t.Context(), mg); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	ask("tonight")
+	w.turns(t, "pool", 1, time.Minute)
+
+	if at := w.at(t, "pool"); *at.Corrupt != 1 || at.ScrubbedFor != "tonight" || !named(w.events, "as was asked for by tonight; 1 objects are lost or corrupt") {
+		t.Errorf("one turn after it was asked for the status says %d, %q; events %q", *at.Corrupt, at.ScrubbedFor, w.events)
+	}
+
+	n := r.count("Scrub")
+	w.turns(t, "pool", 3, time.Minute)
+
+	if r.count("Scrub") != n {
+		t.Error("a request is followed again and again")
+	}
+
+	r.spoil(t, chunk) // Whole again.
+	ask("tomorrow")
+	w.turns(t, "pool", 1, time.Minute)
+
+	if at := w.at(t, "pool"); *at.Corrupt != 0 || at.ScrubbedFor != "tomorrow" || !at.ScrubbedTime.After(before.ScrubbedTime.Time) {
+		t.Errorf("after the second request the status says %+v", at)
+	}
+}
+
 // A checkpoint that is bad from the beginning is found as soon as it is read back, and is not read back again each turn.
 func TestVerifyFindsCorruptOnes(t *testing.T) {
 	w := newWorld(t, "pool")

@@ -60,6 +60,10 @@ type report struct {
 	// earlier is how many objects an earlier process found. They count until everything was read again.
 	earlier int32
 	told    told
+	// asked is the request to save that workers are told of, and askedAt since when; waking says that it will be looked at again.
+	asked   string
+	askedAt time.Time
+	waking  bool
 
 	// Of turns alone.
 	id    string
@@ -79,6 +83,7 @@ type told struct {
 	corrupt  int32
 	over     bool
 	problems string
+	scrubbed string
 }
 
 // newReport goes on from what an earlier process has said of the same repository.
@@ -90,6 +95,7 @@ func newReport(before v1alpha1.CheckpointObservation) *report {
 
 	r.id = before.ID
 	r.at.SweptTime, r.at.ScrubbedTime, r.at.StoredBytes = before.SweptTime.DeepCopy(), before.ScrubbedTime.DeepCopy(), before.StoredBytes
+	r.at.ScrubbedFor = before.ScrubbedFor
 
 	if before.SweptTime != nil {
 		r.swept = before.SweptTime.Time
@@ -244,7 +250,7 @@ func (k *Keeper) publish(mg *v1alpha1.Checkpoint, r *report, sums []cp.Summary) 
 	corrupt := r.corrupt()
 	r.at.Corrupt = &corrupt
 
-	now := told{known: true, corrupt: corrupt, over: overQuota(r.at.StoredBytes, mg.Spec.ForProvider.Quota), problems: fmt.Sprint(r.at.Problems)}
+	now := told{known: true, corrupt: corrupt, over: overQuota(r.at.StoredBytes, mg.Spec.ForProvider.Quota), problems: fmt.Sprint(r.at.Problems), scrubbed: r.at.ScrubbedFor}
 	news := now != r.told
 	r.told = now
 

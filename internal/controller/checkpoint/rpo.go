@@ -91,8 +91,9 @@ func (k *Keeper) observe(ctx context.Context, mg *v1alpha1.Checkpoint) (v1alpha1
 		at.Hibernated = &hibernated
 	}
 
-	loss := judge(k.ages(ctx, ips), intervalOf(mg.Spec.ForProvider.IntervalSeconds))
-	at.RPOMet = loss.met()
+	ages, asked := k.ages(ctx, ips)
+	loss := judge(ages, intervalOf(mg.Spec.ForProvider.IntervalSeconds))
+	at.RPOMet, at.CheckpointedFor = loss.met(), answered(mg, asked)
 
 	return at, loss, nil
 }
@@ -119,16 +120,17 @@ func workers(pods []corev1.Pod) (bound int32, ips []string) {
 	return int32(len(slots)), ips //nolint:gosec // A pool has at most a thousand workers.
 }
 
-// ages asks the workers how long ago their state was in a checkpoint.
-func (k *Keeper) ages(ctx context.Context, ips []string) []*time.Duration {
+// ages asks the workers how long ago their state was in a checkpoint, and which request to save they have answered last.
+func (k *Keeper) ages(ctx context.Context, ips []string) (ages []*time.Duration, asked []string) {
 	ctx, cancel := context.WithTimeout(ctx, allTimeout)
 	defer cancel()
 
 	var (
 		wg    sync.WaitGroup
 		begin = make(chan struct{}, askers)
-		out   = make([]*time.Duration, len(ips))
 	)
+
+	ages, asked = make([]*time.Duration, len(ips)), make([]string, len(ips))
 
 	for i, ip := range ips {
 		leave, err := acquire(ctx, begin)
@@ -139,35 +141,35 @@ func (k *Keeper) ages(ctx context.Context, ips []string) []*time.Duration {
 		wg.Go(func() {
 			defer leave()
 
-			out[i] = k.ask(ctx, ip)
+			ages[i], asked[i] = k.ask(ctx, ip)
 		})
 	}
 
 	wg.Wait()
 
-	return out
+	return ages, asked
 }
 
-// ask returns how long ago a worker's state was in a checkpoint, nil if it does not say. One that has just begun has that long
-// nothing to lose.
-func (k *Keeper) ask(ctx context.Context, ip string) *time.Duration {
+// ask returns how long ago a worker's state was in a checkpoint, nil if it does not say, and the request that it answered last. One
+// that has just begun has that long nothing to lose.
+func (k *Keeper) ask(ctx context.Context, ip string) (*time.Duration, string) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(ip, strconv.Itoa(monitorapi.Port))+monitorapi.PathStatus, nil)
 	if err != nil {
-		return nil
+		return nil, ""
 	}
 
 	rsp, err := k.client.Do(req)
 	if err != nil {
-		return nil
+		return nil, ""
 	}
 	defer rsp.Body.Close() // It was only read.
 
 	var s monitorapi.Status
 	if err := json.NewDecoder(io.LimitReader(rsp.Body, 1<<20)).Decode(&s); err != nil || s.Checkpoint == nil {
-		return nil
+		return nil, ""
 	}
 
 	at := s.StartedAt
@@ -177,5 +179,5 @@ func (k *Keeper) ask(ctx context.Context, ip string) *time.Duration {
 
 	age := k.now().Sub(at)
 
-	return &age
+	return &age, s.Checkpoint.Asked
 }

@@ -2,10 +2,13 @@ package checkpoint
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/crossplane/crossplane-runtime/v2/pkg/event"
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	cp "github.com/southwest-ai/agent-operator/internal/checkpoint"
@@ -18,6 +21,8 @@ const (
 	maxCatchUp = time.Hour
 	// blind is how many bytes are read in a turn while it is not known how many there are.
 	blind = 16 << 20
+	// ordered is how many bytes are read in a turn of a round that somebody asked for.
+	ordered = 1 << 30
 )
 
 // A round is how far the reading of everything is.
@@ -27,6 +32,8 @@ type round struct {
 	cursor      cp.Cursor
 	// read is how many bytes were read in it.
 	read int64
+	// order is the request that it was begun for; empty for one whose time had come.
+	order string
 }
 
 // portion returns how many bytes are to be read now, so that all are read in a period, and 0 if none is: a round that has ended
@@ -58,18 +65,44 @@ func scrubPeriod(hours *int32) time.Duration {
 	return time.Duration(*hours) * time.Hour
 }
 
-// scrub reads a portion of everything again.
+// scrub reads a portion of everything again, or as much as can be in a turn where somebody has asked for it.
 func (k *Keeper) scrub(ctx context.Context, mg *v1alpha1.Checkpoint, repo repository, r *report) error {
-	now := k.now()
+	portion := r.round.portion(k.now(), k.turn, scrubPeriod(mg.Spec.ForProvider.ScrubHours), r.at.StoredBytes)
 
-	portion := r.round.portion(now, k.turn, scrubPeriod(mg.Spec.ForProvider.ScrubHours), r.at.StoredBytes)
-	if portion == 0 {
+	order := mg.GetAnnotations()[v1alpha1.AnnotationScrubNow]
+	if order == "" || order == r.at.ScrubbedFor {
+		if portion > 0 {
+			_, err := k.read(ctx, mg, repo, r, portion)
+
+			return err
+		}
+
 		return nil
 	}
 
+	if r.round.order != order {
+		r.round = round{order: order} // What was read before it was asked for does not count.
+	}
+
+	for left := int64(ordered); left > 0 && order != r.at.ScrubbedFor; {
+		n, err := k.read(ctx, mg, repo, r, left)
+		if err != nil {
+			return err
+		}
+
+		left -= n
+	}
+
+	return nil
+}
+
+// read reads the next portion, and returns how much it was.
+func (k *Keeper) read(ctx context.Context, mg *v1alpha1.Checkpoint, repo repository, r *report, portion int64) (int64, error) {
+	now := k.now()
+
 	at := r.round
 	if at.cursor == "" {
-		at = round{began: now}
+		at = round{began: now, order: at.order}
 		r.found = map[string]bool{}
 	}
 
@@ -82,7 +115,7 @@ func (k *Keeper) scrub(ctx context.Context, mg *v1alpha1.Checkpoint, repo reposi
 	}
 
 	if err != nil && cursor == "" {
-		return err // It has not begun.
+		return 0, err // It has not begun.
 	}
 
 	at.last, at.cursor = now, cursor
@@ -90,12 +123,12 @@ func (k *Keeper) scrub(ctx context.Context, mg *v1alpha1.Checkpoint, repo reposi
 	r.round = at
 
 	if err != nil || cursor != "" {
-		return err
+		return done.Bytes, err
 	}
 
 	k.readAll(mg, r)
 
-	return nil
+	return done.Bytes, nil
 }
 
 // readAll ends a round: what was not found again in it has been mended.
@@ -110,6 +143,11 @@ func (k *Keeper) readAll(mg *v1alpha1.Checkpoint, r *report) {
 	if observesOnly(mg) {
 		read := r.round.read
 		r.at.StoredBytes = &read // Who may not sweep has no other measure.
+	}
+
+	if order := r.round.order; order != "" {
+		r.at.ScrubbedFor = order
+		k.record.Event(mg, event.Normal(eventScrubbed, fmt.Sprintf("Read everything again, %d bytes, as was asked for by %s; %d objects are lost or corrupt", r.round.read, order, len(r.damaged))))
 	}
 
 	if len(r.damaged) == 0 {

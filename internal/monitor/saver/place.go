@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"gocloud.dev/blob"
 
@@ -246,4 +247,24 @@ func syncDir(dir string) error {
 	}
 
 	return nil
+}
+
+// touch notes, before there is an agent, that there may be one from now on, and returns when that was first noted on this volume.
+func touch(volume string) (time.Time, error) {
+	name := filepath.Join(volume, startedName)
+
+	info, err := os.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := writeFile(volume, startedName, []byte("an agent may have written here since\n")); err != nil {
+			return time.Time{}, err
+		}
+
+		info, err = os.Stat(name)
+	}
+
+	if err != nil {
+		return time.Time{}, fmt.Errorf("cannot look at the state volume: %w", err)
+	}
+
+	return info.ModTime(), nil
 }

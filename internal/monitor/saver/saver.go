@@ -3,12 +3,8 @@ package saver
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -68,7 +64,9 @@ type Saver struct {
 	status monitorapi.Checkpoint
 	// wanted is the save that a drain waits for, and made the last one that was.
 	wanted, made demand
-	wake         chan struct{}
+	// asked is the last request to save at once.
+	asked string
+	wake  chan struct{}
 }
 
 // A demand is a save that must be made for a drain: one that began no earlier than a time.
@@ -117,11 +115,7 @@ func (s *Saver) Saved(drain string, since time.Time) (saved bool, why string) {
 
 	if s.wanted != want {
 		s.wanted = want
-
-		select {
-		case s.wake <- struct{}{}:
-		default:
-		}
+		s.hurry()
 	}
 
 	switch {
@@ -183,17 +177,20 @@ func (s *Saver) begin() {
 }
 
 // attempt saves once, and returns when to save next.
-func (s *Saver) attempt(ctx context.Context) time.Duration {
-	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
+func (s *Saver) attempt(alive context.Context) time.Duration {
+	ctx, cancel := context.WithTimeout(alive, saveTimeout)
 	defer cancel()
 
 	s.mu.Lock()
-	want := s.wanted
+	want, asked := s.wanted, s.asked
+	answered := s.status.Asked
 	s.mu.Unlock()
 
 	reason := monitorapi.SaveInterval
 
 	switch {
+	case want == s.made && asked != answered:
+		want, reason = demand{}, monitorapi.SaveAsked
 	case want == s.made:
 		want = demand{}
 	case want.drain != "":
@@ -210,10 +207,16 @@ func (s *Saver) attempt(ctx context.Context) time.Duration {
 		if !want.since.IsZero() {
 			s.made = want
 		}
+
+		s.status.Asked = asked
 		s.mu.Unlock()
 
 		// Jitter, so that the workers of a pool do not all save at once.
 		return time.Duration(float64(s.c.Interval) * (0.9 + 0.2*rand.Float64())) //nolint:gosec // As above.
+	}
+
+	if alive.Err() != nil {
+		return 0 // It was broken off, and the last save makes good for it.
 	}
 
 	most := retryMost
@@ -374,24 +377,4 @@ func (s *Saver) resume(ctx context.Context, l *link) (*checkpoint.Session, *tree
 	}
 
 	return session, nil, nil
-}
-
-// touch notes, before there is an agent, that there may be one from now on, and returns when that was first noted on this volume.
-func touch(volume string) (time.Time, error) {
-	name := filepath.Join(volume, startedName)
-
-	info, err := os.Stat(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := writeFile(volume, startedName, []byte("an agent may have written here since\n")); err != nil {
-			return time.Time{}, err
-		}
-
-		info, err = os.Stat(name)
-	}
-
-	if err != nil {
-		return time.Time{}, fmt.Errorf("cannot look at the state volume: %w", err)
-	}
-
-	return info.ModTime(), nil
 }

@@ -12,7 +12,9 @@ PLATFORMS ?= linux/$(shell go env GOARCH)
 # One set of flags for all builds, so that they share Go's build cache.
 export CGO_ENABLED := 0
 export GOFLAGS     := -trimpath -buildvcs=false
-export REGISTRY VERSION FLAVOR PLATFORMS
+# example installs the example catalog, keep leaves the Composition in the cluster as it is.
+CATALOG  ?= example
+export REGISTRY VERSION FLAVOR PLATFORMS CATALOG
 
 # What is built of third parties' programs is kept outside the tree.
 CACHE  := $(or $(AIDISPATCHER_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/aidispatcher)
@@ -42,7 +44,7 @@ test: unit integration e2e ## Everything against the parts that every user meets
 
 test-all: test test-slow ## All there is.
 
-test-slow: lint race fuzz kwok argocd ## What test-all adds to test.
+test-slow: lint race fuzz kwok argocd paths ## What test-all adds to test.
 
 unit: ## Tests without a network and without a cluster.
 	go test ./...
@@ -55,7 +57,7 @@ integration: ## Tests against a real API server and etcd, real vector and object
 e2e: ## Tests on a cluster of this machine, with the packages installed, once for each form of the API.
 	@cluster/e2e/run.sh
 
-.PHONY: race fuzz kwok argocd
+.PHONY: race fuzz kwok argocd paths
 race: ## The tests of what runs concurrently, under the race detector; of exhaustive ones, whose order is fixed, a part.
 	CGO_ENABLED=1 go test -race -short ./internal/monitor/... ./internal/checkpoint/... ./internal/compose/... ./internal/vector/... ./internal/worker/... ./internal/controller/vectorcollection/... ./internal/controller/checkpoint/... ./internal/controller/slot/... ./internal/controller/load/... ./internal/controller/agentscaler/... ./examples/agent/... ./cluster/model/...
 
@@ -75,6 +77,9 @@ kwok: ## A hundred workers that become ready one by one: does Crossplane's circu
 argocd: ## What AIDispatcher says to Argo CD, against Argo CD's own code, which takes some minutes to compile, and a real API server.
 	@$(LOCAL) build kubernetes
 	cd cluster/argocd && KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./...
+
+paths: ## From an empty cluster to a pool and back, by the documented commands; an upgrade under load; Operations.
+	@cluster/e2e/paths.sh
 
 lint: ## What golangci-lint finds, in all modules and all kinds of tests. .golangci.yml has the reasons.
 	@$(LOCAL) build golangci-lint

@@ -92,7 +92,7 @@ func providerCRDs(t *testing.T) []*extv1.CustomResourceDefinition {
 	return out
 }
 
-// documents returns the objects of a file that have a name and so can be applied.
+// documents returns the objects of a file.
 func documents(t *testing.T, file string) []*unstructured.Unstructured {
 	t.Helper()
 
@@ -115,9 +115,6 @@ func documents(t *testing.T, file string) []*unstructured.Unstructured {
 			t.Fatalf("%s: %v", file, err)
 		}
 
-		// The first document of what an example becomes is a status, without a name.
-		if o.GetName() != "" {
-			out = append(out, o)
-		}
+		out = append(out, o)
 	}
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs AIDispatcher into a cluster that runs Crossplane, the way a platform team would: what packages cannot carry
 # from _output/install.yaml, then the Configuration, which brings the Function and the Provider along.
-# Needs REGISTRY, VERSION and FLAVOR (namespaced or claim); KUBECONFIG, or the cluster of this machine.
+# Needs REGISTRY, VERSION and FLAVOR (namespaced or claim); KUBECONFIG, or the cluster of this machine. With CATALOG=keep the
+# Composition that is in the cluster stays as it is.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -36,7 +37,11 @@ wait_healthy() {
 }
 
 echo "installing AIDispatcher $VERSION ($FLAVOR) from $REGISTRY"
-kubectl apply --server-side --force-conflicts -f _output/install.yaml | sed 's/^/  /'
+selector=()
+if [ "${CATALOG:-example}" = keep ]; then
+  selector=(-l southwest.ai/catalog!=example)
+fi
+kubectl apply --server-side --force-conflicts -f _output/install.yaml "${selector[@]}" | sed 's/^/  /'
 # An upgrade: Crossplane brings dependencies along when they are missing, and leaves those it has as they are.
 for package in function provider; do
   kind=$package.pkg.crossplane.io name=southwest-ai-$package-aidispatcher

@@ -106,7 +106,7 @@ func TestExamplesRender(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		e := all[name]
 		rsp := e.ready(t)
-		rendered[e.dir] = append(rendered[e.dir], render(t, rsp)...)
+		rendered[e.dir] = append(rendered[e.dir], render(t, e.claim, rsp)...)
 
 		checkSchema(t, rsp)
 	}
@@ -133,8 +133,8 @@ func TestExamplesRender(t *testing.T) {
 	}
 }
 
-// render writes a response as people read manifests.
-func render(t *testing.T, rsp *fnv1.RunFunctionResponse) []byte {
+// render writes a response as people read manifests, and as programs do: the claim with its status, and what it becomes.
+func render(t *testing.T, claim *structpb.Struct, rsp *fnv1.RunFunctionResponse) []byte {
 	t.Helper()
 
 	for _, r := range rsp.GetResults() {
@@ -158,7 +158,9 @@ func render(t *testing.T, rsp *fnv1.RunFunctionResponse) []byte {
 		fmt.Fprintf(out, "---\n# %s\n%s", title, b)
 	}
 
-	write("status of the AIDispatcher", rsp.GetDesired().GetComposite().GetResource())
+	told := clone(claim)
+	maps.Copy(told.GetFields(), rsp.GetDesired().GetComposite().GetResource().GetFields())
+	write("the AIDispatcher with its status", told)
 
 	for _, n := range names {
 		write(n, rsp.GetDesired().GetResources()[n].GetResource())

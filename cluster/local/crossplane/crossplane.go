@@ -97,6 +97,8 @@ func values(repository, tag string, p Ports) map[string]any {
 		"webhooks":    map[string]any{"port": p.Webhooks},
 		"metrics":     map[string]any{"enabled": true, "port": p.Metrics},
 		"readiness":   map[string]any{"port": p.Readiness},
+		// An alpha feature; examples/operations needs it.
+		"args": []any{"--enable-operations"},
 		// One replica of each has nobody to take turns with, and starts faster without asking.
 		"leaderElection": false,
 		"rbacManager":    map[string]any{"leaderElection": false},

@@ -1,0 +1,143 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+)
+
+// The packages of an installation, as Crossplane names them.
+var packages = []string{
+	"function.pkg.crossplane.io/southwest-ai-function-aidispatcher",
+	"provider.pkg.crossplane.io/southwest-ai-provider-aidispatcher",
+	"configuration.pkg.crossplane.io/southwest-ai-configuration-aidispatcher",
+}
+
+// From a cluster with nothing but Crossplane, by the commands of docs/operations.md, to a pool that serves, through an upgrade and
+// Operations, and back to a cluster with nothing but Crossplane: what is there in the end is what was there before.
+func TestPathOfPackages(t *testing.T) {
+	before := everything(t)
+
+	if slices.ContainsFunc(before, func(o string) bool { return strings.Contains(o, "southwest") }) {
+		t.Fatalf("the cluster is not empty: uninstall AIDispatcher first")
+	}
+
+	command(t, "kubectl", "apply", "-f", root+"/_output/install.yaml")
+	command(t, "crossplane", "xpkg", "install", "configuration", image("configuration-aidispatcher", os.Getenv("VERSION")))
+
+	// Only the Configuration was asked for.
+	for _, p := range packages {
+		eventually(t, p+" is there", func(context.Context) error { return try("kubectl", "get", p) })
+		command(t, "kubectl", "wait", p, "--for=condition=Healthy", "--timeout=110s")
+	}
+
+	command(t, "kubectl", "wait", "crd/aidispatchers.southwest.ai", "--for=condition=Established", "--timeout=60s")
+
+	t.Run("Pool", pathOfAPool)
+
+	installScript(t, "uninstall.sh", os.Getenv("VERSION"))
+
+	eventually(t, "all that came is gone", func(context.Context) error {
+		now := everything(t)
+		left := slices.DeleteFunc(slices.Clone(now), func(o string) bool { return slices.Contains(before, o) })
+		lost := slices.DeleteFunc(slices.Clone(before), func(o string) bool { return slices.Contains(now, o) })
+
+		if len(left) > 0 || len(lost) > 0 {
+			return fmt.Errorf("left behind: %q; gone besides: %q", left, lost)
+		}
+
+		return nil
+	})
+}
+
+func image(name, version string) string {
+	return os.Getenv("REGISTRY") + "/southwest-ai/" + name + ":" + version
+}
+
+// try runs a command and says how it failed.
+func try(name string, args ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = root
+
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, out)
+	}
+
+	return nil
+}
+
+// installScript runs one of the scripts that install and uninstall.
+func installScript(t *testing.T, name, version string) {
+	t.Helper()
+
+	if err := try("env", "VERSION="+version, "CATALOG=keep", "cluster/install/"+name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What comes and goes by itself, whoever is installed.
+var fleeting = []string{"events", "leases", "endpoints", "endpointslices", "componentstatuses", "pods", "replicasets", "locks"}
+
+// everything names all objects of the cluster, of all kinds but the fleeting ones.
+func everything(t *testing.T) []string {
+	t.Helper()
+
+	disco, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	dyn, err := dynamic.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	lists, err := disco.ServerPreferredResources()
+	if failed := (*discovery.ErrGroupDiscoveryFailed)(nil); err != nil && !errors.As(err, &failed) {
+		t.Fatal(err)
+	}
+
+	var out []string
+
+	for _, l := range lists {
+		gv, err := schema.ParseGroupVersion(l.GroupVersion)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		for _, r := range l.APIResources {
+			if !slices.Contains(r.Verbs, "list") || slices.Contains(fleeting, r.Name) {
+				continue
+			}
+
+			all, err := dyn.Resource(gv.WithResource(r.Name)).List(t.Context(), metav1.ListOptions{})
+			if err != nil {
+				continue // A kind that is just going away.
+			}
+
+			for _, o := range all.Items {
+				out = append(out, strings.TrimSuffix(r.Name+"."+gv.Group, ".")+" "+o.GetNamespace()+"/"+o.GetName())
+			}
+		}
+	}
+
+	slices.Sort(out)
+
+	return out
+}

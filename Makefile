@@ -84,6 +84,7 @@ paths: ## From an empty cluster to a pool and back, by the documented commands; 
 lint: ## What golangci-lint finds, in all modules and all kinds of tests. .golangci.yml has the reasons.
 	@$(LOCAL) build golangci-lint
 	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l); test -z "$$unformatted" || { echo "run gofmt -w on:" $$unformatted; exit 1; }
+	go tool -modfile=cluster/tools/go.mod actionlint .github/workflows/*.yaml
 	@for m in . $(MODULES) cluster/argocd; do echo "cd $$m && golangci-lint run"; (cd $$m && "$(CACHE)/bin/golangci-lint" run -c "$(CURDIR)/.golangci.yml" ./...); done
 
 bench: ## The figures in docs/benchmarks.md: the function in process and over gRPC, the model proxy beside nginx, a thousand memories, checkpoints beside restic, then on a cluster.
@@ -103,10 +104,10 @@ build: ## Compile the product's programs into _output/bin; aidispatch is there a
 	go build -ldflags "-s -w -X main.version=$(VERSION)" -o _output/bin/ ./cmd/...
 	ln -sf aidispatch _output/bin/kubectl-aidispatch
 
-images: ## Build the images into _output, without Docker.
+images: ## Build the images into _output, without Docker, with what they are made of and digests.
 	$(IMAGES) images build
 
-packages: ## Build the Crossplane packages into _output, without Docker, for PLATFORMS.
+packages: ## Build the Crossplane packages into _output, without Docker, for PLATFORMS, with what they are made of and digests.
 	$(IMAGES) packages build
 
 install-yaml: need-kubectl ## Write what packages cannot carry to _output/install.yaml.

@@ -44,6 +44,20 @@ func TestPathOfPackages(t *testing.T) {
 		command(t, "kubectl", "wait", p, "--for=condition=Healthy", "--timeout=110s")
 	}
 
+	// This cluster activates no kind by default: the Configuration's policy does.
+	for _, kind := range []string{"agentscalers", "checkpoints", "vectorcollections"} {
+		mrd := "managedresourcedefinition.apiextensions.crossplane.io/" + kind + ".agent.southwest.ai"
+		command(t, "kubectl", "wait", mrd, "--for=condition=Established", "--timeout=60s")
+
+		if state := command(t, "kubectl", "get", mrd, "-o", "jsonpath={.spec.state}"); state != "Active" {
+			t.Errorf("%s is %q", mrd, state)
+		}
+	}
+
+	if policies := command(t, "kubectl", "get", "managedresourceactivationpolicies", "-o", "name"); strings.TrimSpace(policies) != "managedresourceactivationpolicy.apiextensions.crossplane.io/aidispatcher" {
+		t.Errorf("kinds are activated by:\n%s", policies)
+	}
+
 	command(t, "kubectl", "wait", "crd/aidispatchers.southwest.ai", "--for=condition=Established", "--timeout=60s")
 
 	t.Run("Pool", pathOfAPool)

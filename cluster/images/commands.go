@@ -39,9 +39,12 @@ func (buildImagesCmd) Run(ctx context.Context, o *options) error {
 			if err := writeTarball(file, o.ref(pr.name, pr.tag), b.image); err != nil {
 				return err
 			}
+			if err := o.writeBill(file, pr.name, b); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
+	return writeSums(filepath.Join(o.Output, "images"))
 }
 
 // Run pushes the images that pods pull. The runtimes are not among them: packages carry those.
@@ -70,9 +73,12 @@ func (buildPackagesCmd) Run(ctx context.Context, o *options) error {
 			if err := writeTarball(file, "", b.image); err != nil {
 				return err
 			}
+			if err := o.writeBill(file, p.name, b); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
+	return writeSums(filepath.Join(o.Output, "packages"))
 }
 
 // Run pushes the packages, those first that others depend on.
@@ -107,7 +113,7 @@ func (o *options) buildPackages(ctx context.Context) (map[string][]built, error)
 			if err != nil {
 				return nil, err
 			}
-			out[p.name] = append(out[p.name], built{platform: b.platform, image: img})
+			out[p.name] = append(out[p.name], built{platform: b.platform, image: img, binary: b.binary})
 		}
 	}
 	return out, nil
@@ -115,7 +121,10 @@ func (o *options) buildPackages(ctx context.Context) (map[string][]built, error)
 
 // push pushes one image as such, and several as an index.
 func push(ctx context.Context, ref string, images []built) error {
-	var what remote.Taggable = images[0].image
+	var what interface {
+		remote.Taggable
+		Digest() (v1.Hash, error)
+	} = images[0].image
 	if len(images) > 1 {
 		index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 		for _, b := range images {
@@ -128,7 +137,12 @@ func push(ctx context.Context, ref string, images []built) error {
 	if err := oci.Push(ctx, ref, what); err != nil {
 		return err
 	}
-	fmt.Println(ref)
+	d, err := what.Digest()
+	if err != nil {
+		return fmt.Errorf("cannot compute the digest of %s: %w", ref, err)
+	}
+	// By digest, as one signs it: a tag may come to mean something else.
+	fmt.Println(ref + "@" + d.String())
 	return nil
 }
 

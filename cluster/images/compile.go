@@ -61,6 +61,8 @@ func (o *options) compose(pr program, p v1.Platform, dir string) (v1.Image, erro
 type built struct {
 	platform v1.Platform
 	image    v1.Image
+	// binary is the program in it; empty for a package without one.
+	binary string
 }
 
 // buildAll compiles and composes programs for all platforms: images by the name of the program.
@@ -80,7 +82,7 @@ func (o *options) buildAll(ctx context.Context, programs []program) (map[string]
 			if err != nil {
 				return nil, err
 			}
-			out[pr.name] = append(out[pr.name], built{platform: p, image: img})
+			out[pr.name] = append(out[pr.name], built{platform: p, image: img, binary: filepath.Join(dir, path.Base(pr.source))})
 		}
 	}
 	return out, nil

@@ -99,6 +99,8 @@ func values(repository, tag string, p Ports) map[string]any {
 		"readiness":   map[string]any{"port": p.Readiness},
 		// An alpha feature; examples/operations needs it.
 		"args": []any{"--enable-operations"},
+		// Kinds of providers are off unless somebody activates them, as on a platform that is strict about it.
+		"provider": map[string]any{"defaultActivations": []any{}},
 		// One replica of each has nobody to take turns with, and starts faster without asking.
 		"leaderElection": false,
 		"rbacManager":    map[string]any{"leaderElection": false},

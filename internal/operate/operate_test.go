@@ -161,9 +161,13 @@ func TestExamples(t *testing.T) {
 		o    any
 		spec func(any) opsv1alpha1.OperationSpec
 	}{
-		"checkpoint-now.yaml":     {&opsv1alpha1.Operation{}, func(o any) opsv1alpha1.OperationSpec { return o.(*opsv1alpha1.Operation).Spec }},
-		"nightly-scrub.yaml":      {&opsv1alpha1.CronOperation{}, func(o any) opsv1alpha1.OperationSpec { return o.(*opsv1alpha1.CronOperation).Spec.OperationTemplate.Spec }},
-		"before-maintenance.yaml": {&opsv1alpha1.WatchOperation{}, func(o any) opsv1alpha1.OperationSpec { return o.(*opsv1alpha1.WatchOperation).Spec.OperationTemplate.Spec }},
+		"checkpoint-now.yaml": {&opsv1alpha1.Operation{}, func(o any) opsv1alpha1.OperationSpec { return o.(*opsv1alpha1.Operation).Spec }},
+		"nightly-scrub.yaml": {&opsv1alpha1.CronOperation{}, func(o any) opsv1alpha1.OperationSpec {
+			return o.(*opsv1alpha1.CronOperation).Spec.OperationTemplate.Spec
+		}},
+		"before-maintenance.yaml": {&opsv1alpha1.WatchOperation{}, func(o any) opsv1alpha1.OperationSpec {
+			return o.(*opsv1alpha1.WatchOperation).Spec.OperationTemplate.Spec
+		}},
 	} {
 		b, err := os.ReadFile(filepath.Join("../../examples/operations", file))
 		if err != nil {

@@ -56,6 +56,8 @@ func (s Source) Image(binary string, p v1.Platform) (v1.Image, error) {
 		Entrypoint:   []string{core.Path},
 		Layers:       [][]oci.File{slices.Concat(crds, webhooks), {core}},
 		Uncompressed: true,
+		// crossplane resource validate reads core's kinds from the image, and takes none without labels.
+		Labels: map[string]string{"org.opencontainers.image.title": "crossplane"},
 	})
 }
 

@@ -34,7 +34,7 @@ func newSavingWorker(t *testing.T, ns, name, ip string) *savingWorker {
 
 	w := &savingWorker{pod: &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: ns, Name: name, Labels: map[string]string{v1alpha1.LabelCheckpoint: "pool"},
+			Namespace: ns, Name: name, Labels: map[string]string{v1alpha1.LabelCheckpoint: "pool", monitorapi.LabelDispatcher: "pool"},
 			Annotations: map[string]string{monitorapi.AnnotationSlot: name},
 		},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "agent", Image: "agent"}}},
@@ -102,7 +102,7 @@ func TestCheckpointNow(t *testing.T) {
 	ask("before the upgrade")
 	eventually(t, func() string {
 		if a, b := first.told(t), second.told(t); a != "before the upgrade" || b != a {
-			return fmt.Sprintf("workers were told %q and %q", a, b)
+			return fmt.Sprintf("workers were told %q and %q; %s", a, b, saidOf(t, c))
 		}
 
 		return ""

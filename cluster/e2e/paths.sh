@@ -15,4 +15,3 @@ go run -C cluster/local . build crossplane versitygw
 export FLAVOR=namespaced
 make --no-print-directory push install-yaml
 go test -tags e2e -count=1 -v -timeout 20m -run "${RUN:-^TestPath}" ./cluster/e2e
-go test -C cluster/argocd -tags integration,e2e -count=1 -v -timeout 20m -run "${RUN:-^TestPath}" .

@@ -123,8 +123,10 @@ func TestAIDispatcherRules(t *testing.T) {
 		"OnDelete":        {"Data are kept or deleted.", "{role: coder, modelRef: m, memoryConfig: {collection: c, dim: 3, onDelete: Maybe}}", `Unsupported value: "Maybe": supported values: "Keep", "Delete"`},
 		"MinAboveMax":     {"Bounds leave room.", "{role: coder, modelRef: m, scaling: {minReplicas: 5, maxReplicas: 2}}", "scaling.minReplicas must not be larger than scaling.maxReplicas: lower the one or raise the other"},
 		"MinAboveDefault": {"A default takes part.", "{role: coder, modelRef: m, scaling: {minReplicas: 101}}", "scaling.minReplicas must not be larger than scaling.maxReplicas: lower the one or raise the other"},
-		"KEDADrain":       {"KEDA cannot choose a worker.", "{role: coder, modelRef: m, scaling: {engine: KEDA, scaleDown: {drainTimeoutSeconds: 60}}}", "scaling.scaleDown.drainTimeoutSeconds and onDrainTimeout belong to the Native engine, which chooses the worker: remove them or set engine: Native"},
-		"KEDA":            {"KEDA without them is fine.", "{role: coder, modelRef: m, scaling: {engine: KEDA, scaleDown: {stabilizationSeconds: 60}}}", ""},
+		"KEDADrain":       {"KEDA with Prometheus cannot choose a worker.", "{role: coder, modelRef: m, scaling: {engine: KEDA, keda: {scaler: Prometheus}, scaleDown: {drainTimeoutSeconds: 60}}}", "scaling.scaleDown.drainTimeoutSeconds and onDrainTimeout are for an engine that chooses the worker, which KEDA with Prometheus does not: remove them or set keda.scaler: External"},
+		"KEDASchedules":   {"Nor does it know a time that lasts.", `{role: coder, modelRef: m, scaling: {engine: KEDA, keda: {scaler: Prometheus}, schedules: [{schedule: "0 8 * * *", durationSeconds: 60, minReplicas: 2}]}}`, "KEDA with Prometheus has no scaling.schedules: remove them or set keda.scaler: External"},
+		"KEDANative":      {"Who says how KEDA scales means KEDA to scale.", "{role: coder, modelRef: m, scaling: {keda: {scaler: External}}}", "scaling.keda is for the KEDA engine: remove it or set engine: KEDA"},
+		"KEDA":            {"KEDA that asks the provider does what the Native engine does.", "{role: coder, modelRef: m, scaling: {engine: KEDA, scaleDown: {stabilizationSeconds: 60, drainTimeoutSeconds: 60}}}", ""},
 	}
 
 	memory := "{role: coder, modelRef: m, memoryConfig: {collection: c, dim: 1536}}"

@@ -188,9 +188,32 @@ const (
 	EngineKEDA ScalingEngine = "KEDA"
 )
 
+// A KEDAScaler is what a ScaledObject asks for the load.
+// +kubebuilder:validation:Enum=External;Prometheus
+type KEDAScaler string
+
+// What a ScaledObject asks.
+const (
+	// KEDAScalerExternal is the provider: it decides as the Native engine does, and removes workers as carefully. KEDA only writes the
+	// size.
+	KEDAScalerExternal KEDAScaler = "External"
+	// KEDAScalerPrometheus is the Prometheus of the platform's catalog: KEDA decides, and which worker goes is the cluster's choice.
+	KEDAScalerPrometheus KEDAScaler = "Prometheus"
+)
+
+// KEDA is what is decided of engine: KEDA.
+type KEDA struct {
+	// Scaler is what the ScaledObject asks.
+	// +optional
+	// +kubebuilder:default=External
+	Scaler KEDAScaler `json:"scaler,omitempty"`
+}
+
 // Scaling lets a pool's size follow its load.
 // +kubebuilder:validation:XValidation:rule="self.minReplicas <= self.maxReplicas",message="scaling.minReplicas must not be larger than scaling.maxReplicas: lower the one or raise the other"
-// +kubebuilder:validation:XValidation:rule="self.engine != 'KEDA' || !has(self.scaleDown) || (!has(self.scaleDown.drainTimeoutSeconds) && !has(self.scaleDown.onDrainTimeout))",message="scaling.scaleDown.drainTimeoutSeconds and onDrainTimeout belong to the Native engine, which chooses the worker: remove them or set engine: Native"
+// +kubebuilder:validation:XValidation:rule="!has(self.keda) || self.engine == 'KEDA'",message="scaling.keda is for the KEDA engine: remove it or set engine: KEDA"
+// +kubebuilder:validation:XValidation:rule="!has(self.keda) || self.keda.scaler != 'Prometheus' || !has(self.scaleDown) || (!has(self.scaleDown.drainTimeoutSeconds) && !has(self.scaleDown.onDrainTimeout))",message="scaling.scaleDown.drainTimeoutSeconds and onDrainTimeout are for an engine that chooses the worker, which KEDA with Prometheus does not: remove them or set keda.scaler: External"
+// +kubebuilder:validation:XValidation:rule="!has(self.keda) || self.keda.scaler != 'Prometheus' || !has(self.schedules)",message="KEDA with Prometheus has no scaling.schedules: remove them or set keda.scaler: External"
 type Scaling struct {
 	// MinReplicas is the least number of workers.
 	// +optional
@@ -232,6 +255,10 @@ type Scaling struct {
 	// +optional
 	// +kubebuilder:default=Native
 	Engine ScalingEngine `json:"engine,omitempty"`
+
+	// KEDA is what is decided of engine: KEDA.
+	// +optional
+	KEDA *KEDA `json:"keda,omitempty"`
 }
 
 // Checkpoint describes a pool's checkpoint repository.

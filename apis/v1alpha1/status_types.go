@@ -97,6 +97,11 @@ const (
 	ReasonWorkersStuck xpv2.ConditionReason = "WorkersStuck"
 	// ReasonSuspended is a pool without workers, on request.
 	ReasonSuspended xpv2.ConditionReason = "Suspended"
+	// ReasonKEDANotInstalled is a claim that wants KEDA in a cluster without it.
+	ReasonKEDANotInstalled xpv2.ConditionReason = "KEDANotInstalled"
+	// ReasonSizedByKEDA is a pool whose size KEDA writes, and ReasonKEDANotReady one whose size it does not write as it should.
+	ReasonSizedByKEDA  xpv2.ConditionReason = "SizedByKEDA"
+	ReasonKEDANotReady xpv2.ConditionReason = "KEDANotReady"
 )
 
 // AIDispatcherStatus is what was observed of a pool. A figure that is absent is unknown, which is not zero.

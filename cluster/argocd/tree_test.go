@@ -105,6 +105,8 @@ func TestPlatform(t *testing.T) {
 	want := map[string]placed{
 		"ClusterRole aidispatcher-provider":                     {},
 		"ClusterRole aidispatcher-podmonitors":                  {},
+		"ClusterRole aidispatcher-keda":                         {},
+		"Service aidispatcher-scaler":                           {},
 		"ClusterRoleBinding aidispatcher-provider":              {},
 		"DeploymentRuntimeConfig aidispatcher-provider":         {},
 		"ImageConfig aidispatcher-provider":                     {},

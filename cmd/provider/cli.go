@@ -31,5 +31,7 @@ type cli struct {
 	PageBindAddress        string        `default:"0" env:"PAGE_BIND_ADDRESS" help:"Address of the page of pools, by HTTPS, such as :8443; 0 turns it off."`
 	PageCertsDir           string        `name:"page-certs-dir" env:"PAGE_CERTS_DIR,TLS_SERVER_CERTS_DIR" help:"Directory with the page's tls.crt and tls.key. Without them its certificate is self-signed."`
 	HealthProbeBindAddress string        `default:":8081" env:"HEALTH_PROBE_BIND_ADDRESS" help:"Address of /healthz and /readyz; 0 turns them off."`
+	KEDABindAddress        string        `name:"keda-bind-address" default:":9095" env:"KEDA_BIND_ADDRESS" help:"Address at which KEDA is told how many workers pools should have; 0 turns it off."`
+	KEDATLSDir             string        `name:"keda-tls-dir" env:"KEDA_TLS_DIR" help:"Directory with the tls.crt and tls.key to speak TLS with there, and with a ca.crt if KEDA must have a certificate, too. They are read for each connection."`
 	ShutdownTimeout        time.Duration `default:"20s" env:"SHUTDOWN_TIMEOUT" help:"How long reconciles under way may take after the provider was told to stop."`
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/controller/agentscaler"
 	"github.com/southwest-ai/agent-operator/internal/controller/budget"
 	"github.com/southwest-ai/agent-operator/internal/controller/checkpoint"
+	"github.com/southwest-ai/agent-operator/internal/controller/keda"
 	"github.com/southwest-ai/agent-operator/internal/controller/monitors"
 	"github.com/southwest-ai/agent-operator/internal/controller/slot"
 	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
@@ -67,7 +68,7 @@ func (c *cli) run(ctx context.Context) error {
 
 	parts := controller.Parts{
 		Sizes: agentscaler.NewMetrics(), Slots: slot.NewMetrics(), Budgets: budget.NewMetrics(), Memory: vectorcollection.NewMetrics(), Stores: stores(),
-		Checkpoints: checkpoint.Options{Metrics: checkpoint.NewMetrics()},
+		Checkpoints: checkpoint.Options{Metrics: checkpoint.NewMetrics()}, Demands: keda.NewDemands(),
 	}
 	metrics.Registry.MustRegister(parts.Sizes, parts.Slots, parts.Budgets, parts.Memory, parts.Checkpoints.Metrics, o.MetricOptions.MRMetrics, o.MetricOptions.MRStateMetrics)
 
@@ -81,6 +82,12 @@ func (c *cli) run(ctx context.Context) error {
 
 	if err := c.addPage(mgr, log); err != nil {
 		return err
+	}
+
+	if c.KEDABindAddress != "0" {
+		if err := mgr.Add(keda.NewServer(parts.Demands, c.KEDABindAddress, c.KEDATLSDir, log)); err != nil {
+			return errors.Wrap(err, "cannot add the server for KEDA")
+		}
 	}
 
 	pages.Return()

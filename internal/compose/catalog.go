@@ -31,6 +31,7 @@ type Catalog struct {
 	monitorResources *structpb.Value
 	roles            map[string]*role
 	models           map[string]*v1beta1.Model
+	keda             v1beta1.KEDA
 }
 
 // A role with those of its fields that go into a pod as they stand, converted once and not at each call.
@@ -141,6 +142,8 @@ func ParseCatalog(input *structpb.Struct) (*Catalog, error) {
 }
 
 func defaultCatalog(c *v1beta1.Catalog) {
+	defaultKEDA(c)
+
 	for i := range c.Roles {
 		r := &c.Roles[i]
 
@@ -194,6 +197,23 @@ func defaultCatalog(c *v1beta1.Catalog) {
 	}
 }
 
+func defaultKEDA(c *v1beta1.Catalog) {
+	if c.KEDA == nil {
+		c.KEDA = &v1beta1.KEDA{}
+	}
+
+	refs := []*v1beta1.KEDAAuthenticationRef{c.KEDA.Scaler.AuthenticationRef}
+	if c.KEDA.Prometheus != nil {
+		refs = append(refs, c.KEDA.Prometheus.AuthenticationRef)
+	}
+
+	for _, r := range refs {
+		if r != nil && r.Kind == "" {
+			r.Kind = "ClusterTriggerAuthentication"
+		}
+	}
+}
+
 func defaultTasks(t *v1beta1.Tasks) {
 	if t != nil && t.Path == "" && (t.Source == v1beta1.TasksPrometheus || t.Source == v1beta1.TasksLangGraph) {
 		t.Path = "/metrics"
@@ -214,6 +234,7 @@ func compileCatalog(in *v1beta1.Catalog, input *structpb.Struct) *Catalog {
 		monitorResources: field(input, "monitor", "resources"),
 		roles:            make(map[string]*role, len(in.Roles)),
 		models:           make(map[string]*v1beta1.Model, len(in.Models)),
+		keda:             *in.KEDA,
 	}
 
 	raw := field(input, "roles").GetListValue().GetValues()

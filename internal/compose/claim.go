@@ -116,6 +116,16 @@ func defaultScaling(s *v1alpha1.Scaling) {
 		s.Engine = v1alpha1.EngineNative
 	}
 
+	if s.Engine == v1alpha1.EngineKEDA {
+		if s.KEDA == nil {
+			s.KEDA = &v1alpha1.KEDA{}
+		}
+
+		if s.KEDA.Scaler == "" {
+			s.KEDA.Scaler = v1alpha1.KEDAScalerExternal
+		}
+	}
+
 	if len(s.Metrics) == 0 {
 		s.Metrics = []v1alpha1.Metric{{Type: v1alpha1.MetricQueueDepth, Target: defaultQueueDepthTarget}}
 	}
@@ -186,11 +196,7 @@ func validateScaling(s *v1alpha1.Scaling) error {
 		}
 	}
 
-	if s.Engine == v1alpha1.EngineKEDA {
-		return refuse(v1alpha1.ReasonUnsupported, "spec.scaling.engine KEDA is not available in this version: set engine: Native")
-	}
-
-	return nil
+	return validateKEDA(s)
 }
 
 // checkURL says in a sentence's second half what is wrong with a base URL.

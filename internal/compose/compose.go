@@ -19,6 +19,7 @@ const (
 	resourceCheckpoint       = "checkpoint"
 	resourceAgentScaler      = "agentscaler"
 	resourcePodMonitor       = "podmonitor"
+	resourceScaledObject     = "scaledobject"
 )
 
 // A Resource is a composed resource and whether it is ready.
@@ -31,6 +32,8 @@ type Resource struct {
 type Composition struct {
 	Resources map[string]Resource
 	Status    Status
+	// Whether it needs KEDA.
+	keda bool
 }
 
 // A pool is a claim with what the catalog says of it: everything the composed resources are made from.
@@ -123,13 +126,17 @@ func Compose(xr *structpb.Struct, cat *Catalog, observed map[string]*structpb.St
 		out[resourcePodMonitor] = Resource{Object: p.podMonitor(), Ready: true}
 	}
 
+	if p.keda() != "" {
+		out[resourceScaledObject] = Resource{Object: p.scaledObject(), Ready: p.Spec.Suspend || o.scaledObject.ready.isTrue()}
+	}
+
 	// An agent must not start before its memory was there once. What is withdrawn from a desired state is deleted, so a
 	// Deployment that exists stays, whatever its memory does later.
 	if o.deployment.exists || status.memoryWasReady {
 		out[resourceDeployment] = Resource{Object: p.deployment(), Ready: status.allAvailable}
 	}
 
-	return Composition{Resources: out, Status: status}, nil
+	return Composition{Resources: out, Status: status, keda: p.keda() != ""}, nil
 }
 
 func newPool(c Claim, cat *Catalog) (*pool, error) {
@@ -156,6 +163,10 @@ func newPool(c Claim, cat *Catalog) (*pool, error) {
 	p := &pool{Claim: c, name: nameFor(c.Name), role: r, model: m, cat: cat}
 
 	if err := p.validateCheckpoint(); err != nil {
+		return nil, err
+	}
+
+	if err := p.validateKEDA(); err != nil {
 		return nil, err
 	}
 

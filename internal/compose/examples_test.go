@@ -16,7 +16,6 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
@@ -173,13 +172,14 @@ func render(t *testing.T, claim *structpb.Struct, rsp *fnv1.RunFunctionResponse)
 func checkSchema(t *testing.T, rsp *fnv1.RunFunctionResponse) {
 	t.Helper()
 
-	types := map[string]runtime.Object{
+	types := map[string]any{
 		resourceDeployment:       &appsv1.Deployment{},
 		resourceService:          &corev1.Service{},
 		resourceServiceAccount:   &corev1.ServiceAccount{},
 		resourceAgentScaler:      &agentv1alpha1.AgentScaler{},
 		resourceVectorCollection: &agentv1alpha1.VectorCollection{},
 		resourceCheckpoint:       &agentv1alpha1.Checkpoint{},
+		resourceScaledObject:     &scaledObject{},
 	}
 
 	for name, r := range rsp.GetDesired().GetResources() {

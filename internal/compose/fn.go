@@ -47,6 +47,14 @@ func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) 
 		return rsp, nil
 	}
 
+	if c.keda {
+		if err := needKEDA(req, rsp); err != nil {
+			refusal(rsp, err)
+
+			return rsp, nil
+		}
+	}
+
 	if err := addDesired(rsp, c); err != nil {
 		refusal(rsp, err)
 	}
@@ -56,6 +64,28 @@ func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) 
 	}
 
 	return rsp, nil
+}
+
+// needKEDA asks whether KEDA is installed, and refuses if it is known not to be. A first call does not know, and is repeated with the
+// answer before anything comes of it.
+func needKEDA(req *fnv1.RunFunctionRequest, rsp *fnv1.RunFunctionResponse) error {
+	if rsp.GetRequirements() == nil {
+		rsp.Requirements = &fnv1.Requirements{}
+	}
+
+	if rsp.Requirements.Resources == nil {
+		rsp.Requirements.Resources = map[string]*fnv1.ResourceSelector{}
+	}
+
+	rsp.Requirements.Resources[kedaDefinition] = &fnv1.ResourceSelector{
+		ApiVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition", Match: &fnv1.ResourceSelector_MatchName{MatchName: kedaDefinition},
+	}
+
+	if got, known := req.GetRequiredResources()[kedaDefinition]; known && len(got.GetItems()) == 0 {
+		return refuse(v1alpha1.ReasonKEDANotInstalled, "spec.scaling.engine is KEDA, which is not installed in this cluster: have it installed, or set engine: Native")
+	}
+
+	return nil
 }
 
 func (f *Function) compose(req *fnv1.RunFunctionRequest) (Composition, error) {

@@ -23,6 +23,8 @@ type observation struct {
 	scaler     observedScaler
 	memory     observedStore
 	checkpoint observedStore
+
+	scaledObject observedScaledObject
 }
 
 type observedDeployment struct {
@@ -86,6 +88,7 @@ func observe(xr *structpb.Struct, composed map[string]*structpb.Struct) observat
 		scaler:        observeScaler(composed[resourceAgentScaler]),
 		memory:        observeStore(composed[resourceVectorCollection], text(xr, "status", "memory", "firstReadyTime")),
 		checkpoint:    observeStore(composed[resourceCheckpoint], text(xr, "status", "checkpoint", "firstReadyTime")),
+		scaledObject:  observeScaledObject(composed[resourceScaledObject]),
 	}
 }
 

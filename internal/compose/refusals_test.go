@@ -218,11 +218,53 @@ spec: {role: coder, modelRef: gpt-4, replicas: 3}
 			want:    "spec.scaling.minReplicas (9) must not be larger than maxReplicas (3): lower the one or raise the other",
 			because: "InvalidClaim",
 		},
-		"KEDA": {
-			reason:  "An engine that is not there is not silently replaced.",
-			claim:   func(y string) string { return strings.Replace(y, "replicas: 3", "scaling: {engine: KEDA}", 1) },
-			want:    "spec.scaling.engine KEDA is not available in this version: set engine: Native",
+		"KEDAWithoutPrometheus": {
+			reason: "What KEDA would ask must be there.",
+			claim: func(y string) string {
+				return strings.Replace(y, "replicas: 3", "scaling: {engine: KEDA, keda: {scaler: Prometheus}}", 1)
+			},
+			want:    "the platform's catalog names no Prometheus for KEDA to ask: set spec.scaling.keda.scaler: External, or have the platform team set keda.prometheus",
 			because: "Unsupported",
+		},
+		"KEDADrain": {
+			reason: "An HPA does not choose a worker.",
+			claim: func(y string) string {
+				return strings.Replace(y, "replicas: 3", "scaling: {engine: KEDA, keda: {scaler: Prometheus}, scaleDown: {onDrainTimeout: Force}}", 1)
+			},
+			want:    "spec.scaling.scaleDown.drainTimeoutSeconds and onDrainTimeout are for an engine that chooses the worker, which KEDA with Prometheus does not: remove them or set keda.scaler: External",
+			because: "Unsupported",
+		},
+		"KEDASchedules": {
+			reason: "A schedule that begins and lasts cannot be said to KEDA.",
+			claim: func(y string) string {
+				return strings.Replace(y, "replicas: 3", `scaling: {engine: KEDA, keda: {scaler: Prometheus}, schedules: [{schedule: "0 8 * * *", durationSeconds: 3600, minReplicas: 2}]}`, 1)
+			},
+			want:    "KEDA with Prometheus has no spec.scaling.schedules: remove them or set keda.scaler: External",
+			because: "Unsupported",
+		},
+		"KEDAStabilization": {
+			reason: "An HPA's memory is short.",
+			claim: func(y string) string {
+				return strings.Replace(y, "replicas: 3", "scaling: {engine: KEDA, keda: {scaler: Prometheus}, scaleDown: {stabilizationSeconds: 7200}}", 1)
+			},
+			want:    "spec.scaling.scaleDown.stabilizationSeconds is 7200 and KEDA with Prometheus knows at most 3600: lower it or set keda.scaler: External",
+			because: "Unsupported",
+		},
+		"KEDAWithoutEngine": {
+			reason: "Who says how KEDA scales means KEDA to scale.",
+			claim: func(y string) string {
+				return strings.Replace(y, "replicas: 3", "scaling: {keda: {scaler: External}}", 1)
+			},
+			want:    "spec.scaling.keda is for the KEDA engine: remove it or set engine: KEDA",
+			because: "InvalidClaim",
+		},
+		"KEDAAddress": {
+			reason: "What KEDA cannot call is found before any pool is made.",
+			catalog: func(c *structpb.Struct) {
+				c.Fields["keda"] = asValue(object{"scaler": object{"address": "provider"}, "prometheus": object{"serverAddress": "prometheus:9090", "authenticationRef": object{"name": ""}}})
+			},
+			want:    `cannot use the catalog: keda.scaler.address: "provider" must be HOST:PORT, such as aidispatcher-scaler.crossplane-system.svc:9095; keda.prometheus.serverAddress: "prometheus:9090" is not a URL such as https://models.example.org/v1; keda.prometheus.authenticationRef: must name a TriggerAuthentication or a ClusterTriggerAuthentication`,
+			because: "InvalidCatalog",
 		},
 		"EndpointIsNoURL": {
 			reason: "An endpoint must be a URL.",

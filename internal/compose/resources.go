@@ -57,11 +57,12 @@ func (p *pool) service() *structpb.Struct {
 	})
 }
 
-// agentScaler returns the scaler, which alone writes the Deployment's replicas.
+// agentScaler returns the scaler, which alone writes the Deployment's replicas where KEDA does not.
 func (p *pool) agentScaler() *structpb.Struct {
 	params := object{
 		"scaleTargetRef": object{"apiVersion": "apps/v1", "kind": "Deployment", "name": p.name},
 		"replicas":       p.Spec.Replicas,
+		"sizedBy":        p.sizedBy(),
 	}
 
 	if p.Spec.Suspend {

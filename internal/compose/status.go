@@ -96,6 +96,9 @@ func wantReplicas(p *pool, o observation) int64 {
 	switch {
 	case p.Spec.Suspend:
 		return 0
+	// KEDA has decided whatever there is.
+	case p.keda() == v1alpha1.KEDAScalerPrometheus && o.deployment.exists:
+		return o.deployment.asked
 	case p.Spec.Scaling != nil && o.scaler.desired != nil:
 		return *o.scaler.desired
 	default:
@@ -194,7 +197,12 @@ func conditionsOf(p *pool, o observation, s Status) []Condition {
 		out = append(out, storeCondition(v1alpha1.ConditionCheckpointReady, "Checkpoint", p.name, o.checkpoint))
 	}
 
-	return append(out, workersCondition(s), scalingCondition(p, o))
+	scaling := scalingCondition(p, o)
+	if p.keda() != "" {
+		scaling = kedaCondition(p, o, scaling)
+	}
+
+	return append(out, workersCondition(s), scaling)
 }
 
 func storeCondition(typ xpv2.ConditionType, kind, name string, o observedStore) Condition {

@@ -2,6 +2,8 @@ package compose
 
 import (
 	"fmt"
+	"maps"
+	"net"
 	"path"
 	"slices"
 	"strings"
@@ -32,6 +34,7 @@ func validateCatalog(c *v1beta1.Catalog) []string {
 	p := &problems{}
 	p.image("monitor.image", c.Monitor.Image)
 	validateMetrics(p, c.Monitor.Metrics)
+	validateKEDACatalog(p, c.KEDA)
 
 	if len(c.Roles) == 0 {
 		p.add("roles", "is empty: add a role that claims can name")
@@ -98,6 +101,30 @@ func validateRole(p *problems, at string, r *v1beta1.Role) {
 	validatePorts(p, at, r.Ports)
 	validateMemory(p, at+".memory", r.Memory)
 	validateMonitoring(p, at, r)
+}
+
+func validateKEDACatalog(p *problems, k *v1beta1.KEDA) {
+	if a := k.Scaler.Address; a != "" {
+		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
+			p.add("keda.scaler.address", "%q must be HOST:PORT, such as %s", a, defaultScalerAddress)
+		}
+	}
+
+	refs := map[string]*v1beta1.KEDAAuthenticationRef{"keda.scaler.authenticationRef": k.Scaler.AuthenticationRef}
+
+	if at := k.Prometheus; at != nil {
+		refs["keda.prometheus.authenticationRef"] = at.AuthenticationRef
+
+		if err := checkURL(at.ServerAddress); err != nil {
+			p.add("keda.prometheus.serverAddress", "%s", err)
+		}
+	}
+
+	for _, at := range slices.Sorted(maps.Keys(refs)) {
+		if r := refs[at]; r != nil && (r.Name == "" || r.Kind != "TriggerAuthentication" && r.Kind != "ClusterTriggerAuthentication") {
+			p.add(at, "must name a TriggerAuthentication or a ClusterTriggerAuthentication")
+		}
+	}
 }
 
 func validatePorts(p *problems, at string, ports []v1beta1.Port) {

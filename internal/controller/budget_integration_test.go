@@ -32,6 +32,7 @@ import (
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"github.com/southwest-ai/agent-operator/internal/controller/agentscaler"
 	"github.com/southwest-ai/agent-operator/internal/controller/budget"
+	"github.com/southwest-ai/agent-operator/internal/controller/keda"
 	"github.com/southwest-ai/agent-operator/internal/controller/load"
 	"github.com/southwest-ai/agent-operator/internal/controller/monitors"
 	"github.com/southwest-ai/agent-operator/internal/controller/removal"
@@ -174,7 +175,7 @@ func startBudgets(t *testing.T, m *budgetMonitors) (stop func()) {
 	asked := monitors.NewClient(m)
 	pools, meter := removal.NewPools(mgr.GetClient(), mgr.GetAPIReader(), nil, asked), load.NewMeter(mgr.GetClient(), asked)
 
-	if err := errors.Join(agentscaler.Setup(mgr, o, pools, meter, agentscaler.NewMetrics()), budget.Setup(mgr, o, asked, budget.NewMetrics())); err != nil {
+	if err := errors.Join(agentscaler.Setup(mgr, o, pools, meter, keda.NewDemands(), agentscaler.NewMetrics()), budget.Setup(mgr, o, asked, budget.NewMetrics())); err != nil {
 		t.Fatal(err)
 	}
 

@@ -39,6 +39,7 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/controller/agentscaler"
 	"github.com/southwest-ai/agent-operator/internal/controller/budget"
 	"github.com/southwest-ai/agent-operator/internal/controller/checkpoint"
+	"github.com/southwest-ai/agent-operator/internal/controller/keda"
 	"github.com/southwest-ai/agent-operator/internal/controller/slot"
 	"github.com/southwest-ai/agent-operator/internal/controller/vectorcollection"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
@@ -144,7 +145,7 @@ func startProviderWith(t *testing.T, stores vectorcollection.Backends) (stop fun
 
 	if err := SetupGated(mgr, o, Parts{
 		Sizes: agentscaler.NewMetrics(), Slots: slot.NewMetrics(), Budgets: budget.NewMetrics(), Memory: vectorcollection.NewMetrics(), Stores: stores,
-		Checkpoints: checkpoint.Options{Metrics: checkpoint.NewMetrics(), Turn: 100 * time.Millisecond},
+		Checkpoints: checkpoint.Options{Metrics: checkpoint.NewMetrics(), Turn: 100 * time.Millisecond}, Demands: keda.NewDemands(),
 	}, failed); err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/controller/agentscaler"
 	"github.com/southwest-ai/agent-operator/internal/controller/budget"
 	"github.com/southwest-ai/agent-operator/internal/controller/checkpoint"
+	"github.com/southwest-ai/agent-operator/internal/controller/keda"
 	"github.com/southwest-ai/agent-operator/internal/controller/load"
 	"github.com/southwest-ai/agent-operator/internal/controller/monitors"
 	"github.com/southwest-ai/agent-operator/internal/controller/removal"
@@ -42,6 +43,8 @@ type Parts struct {
 	Memory      *vectorcollection.Metrics
 	Checkpoints checkpoint.Options
 	Stores      vectorcollection.Backends
+	// Demands are what KEDA is told.
+	Demands *keda.Demands
 }
 
 // SetupGated adds all controllers to a manager. Each starts when the kinds it works on are served, which may be long
@@ -75,7 +78,7 @@ func SetupGated(mgr ctrl.Manager, o controller.Options, p Parts, failed func(err
 			}
 		}
 
-		if err := agentscaler.Setup(mgr, o, pools, meter, p.Sizes, extra...); err != nil {
+		if err := agentscaler.Setup(mgr, o, pools, meter, p.Demands, p.Sizes, extra...); err != nil {
 			return err
 		}
 

@@ -22,7 +22,15 @@ type Policy struct {
 	// Abrupt asks for Want at once. The cluster then says who goes; each of them drains and saves as it ends, for as long as its
 	// pod's grace period is.
 	Abrupt bool
+	// Asks says that somebody else writes the size, who is told what it should be: no Resize is made, and Result.Ask says what it
+	// would have made of the size.
+	Asks bool
+	// Asked are the sizes that were asked for lately: each of them may be written yet, if it is another than the present one.
+	Asked []int
 }
+
+// least returns n, or the least size that was asked for lately if that is less.
+func (p Policy) least(n int) int { return slices.Min(append(slices.Clone(p.Asked), n)) }
 
 // An Act is a kind of step.
 type Act string
@@ -70,6 +78,9 @@ type Step struct {
 // first. For this the cap comes before the size, and the size shrinks only when the ReplicaSet has acted on the size before and has as
 // many pods as that: so it has heard of every pod that was detached or is gone, for it has made another. Its cache must not lag by
 // longer than a worker takes to start.
+//
+// Who writes the size in our place may do so a while after he was told, and after he was told another. So the cap is never above a size
+// that was asked for lately: whichever of them is written, and when, is not less than the number of workers that have a slot.
 func Plan(now time.Time, p Policy, v View) []Step {
 	if p.Abrupt {
 		return abrupt(p, v)
@@ -79,7 +90,8 @@ func Plan(now time.Time, p Policy, v View) []Step {
 	draining, serving := split(kept)
 	surplus := max(len(kept)-p.Want, 0)
 
-	steps := withdrawals(&draining, surplus)
+	// A ReplicaSet without slots to go by removes those that have drained, and may be about to.
+	steps := withdrawals(&draining, max(surplus, v.promised(p, draining)))
 
 	gone, refused := over(now, p, draining)
 	if !v.Slotless {
@@ -97,7 +109,12 @@ func Plan(now time.Time, p Policy, v View) []Step {
 		return append(steps, shrink(p, v, len(kept), len(gone))...)
 	}
 
-	resized, final := resizes(p, v, len(kept))
+	size := resizes
+	if p.Asks {
+		size = asks
+	}
+
+	resized, final := size(p, v, len(kept))
 	steps = append(steps, resized...)
 
 	if final {
@@ -146,6 +163,23 @@ func withdrawals(draining *[]Worker, surplus int) []Step {
 	}
 
 	return out
+}
+
+// promised returns how many workers of a pool without slots must not serve again, because a size was asked for without them.
+func (v View) promised(p Policy, draining []Worker) int {
+	if !v.Slotless {
+		return 0
+	}
+
+	n := 0
+
+	for _, w := range draining {
+		if w.drained() {
+			n++
+		}
+	}
+
+	return min(n, v.Replicas-p.least(v.Replicas))
 }
 
 // over returns the workers whose drains are over and who may go, and what becomes of those that may not.
@@ -226,7 +260,7 @@ func drains(now time.Time, p Policy, serving []Worker, n, surplus int) []Step {
 // for the size before, one that waits for a slot and is just being given one.
 func resizes(p Policy, v View, kept int) (out []Step, final bool) {
 	size := max(p.Want, kept)
-	limit := Step{Act: Cap, Size: size, Why: fmt.Sprintf("at most %d workers have a slot", size)}
+	limit := capAt(size)
 
 	switch {
 	case size > v.Replicas:
@@ -246,6 +280,34 @@ func resizes(p Policy, v View, kept int) (out []Step, final bool) {
 	}
 
 	return out, true
+}
+
+// asks is resizes where somebody else writes the size: whatever he is told must be within the cap first, also if it is the present size.
+func asks(p Policy, v View, kept int) (out []Step, final bool) {
+	size, held := max(p.Want, kept), false
+
+	if size < v.Replicas && kept > 0 && (v.RollingOut || !v.heard()) {
+		size, held = v.Replicas, true
+	}
+
+	most := min(size, v.Replicas)
+
+	switch low := p.least(most); {
+	case v.Cap < 0 || v.Cap > most:
+		out = append(out, capAt(most))
+	case v.Cap < low && (v.Acted || v.Refused || v.RollingOut):
+		out = append(out, capAt(low))
+	}
+
+	if size != v.Replicas {
+		out = append(out, Step{Act: Resize, Size: size, Why: fmt.Sprintf("from %d replicas to %d: %d workers have a slot and %d are wanted", v.Replicas, size, kept, p.Want)})
+	}
+
+	return out, !held
+}
+
+func capAt(n int) Step {
+	return Step{Act: Cap, Size: n, Why: fmt.Sprintf("at most %d workers have a slot", n)}
 }
 
 // heard says whether the ReplicaSet has heard of all pods that are not in its pool any longer.

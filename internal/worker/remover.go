@@ -42,6 +42,9 @@ type Result struct {
 	// is still being read back.
 	Done  []Step
 	Again bool
+	// Ask is the size that the Deployment should ask for, for who writes it if the policy says that somebody else does. It is negative
+	// where he must not be told another than before.
+	Ask int
 }
 
 // Quiet says that nothing is to be done until something happens: nobody drains, nobody is detached, and no cap is still to be raised.
@@ -57,11 +60,11 @@ func (r Result) Quiet() bool {
 func Advance(ctx context.Context, c Cluster, now func() time.Time, p Policy) (Result, error) {
 	v, err := c.View(ctx)
 	if err != nil {
-		return Result{}, fmt.Errorf("cannot look at the pool: %w", err)
+		return Result{Ask: -1}, fmt.Errorf("cannot look at the pool: %w", err)
 	}
 
 	var (
-		r    = Result{View: v}
+		r    = Result{View: v, Ask: v.Replicas}
 		errs []error
 		// stuck says that the size is not what it must be for the steps that come after.
 		stuck bool
@@ -69,6 +72,12 @@ func Advance(ctx context.Context, c Cluster, now func() time.Time, p Policy) (Re
 
 	for _, s := range Plan(now(), p, v) {
 		if stuck && s.sized() {
+			continue
+		}
+
+		if p.Asks && s.Act == Resize {
+			r.Ask = s.Size
+
 			continue
 		}
 
@@ -86,6 +95,10 @@ func Advance(ctx context.Context, c Cluster, now func() time.Time, p Policy) (Re
 		}
 
 		stuck = stuck || s.sized()
+
+		if s.Act == Cap {
+			r.Ask = -1
+		}
 	}
 
 	return r, errors.Join(errs...)

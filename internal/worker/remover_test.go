@@ -15,17 +15,24 @@ func policy(want int) Policy {
 
 // Whatever happens in whatever order, with two providers at once that die at any call: nobody deletes a worker that is busy or
 // whose state is not saved, and when all is quiet the pool is what was wanted, with nothing left over.
-func TestRemovalHolds(t *testing.T) {
+func TestRemovalHolds(t *testing.T) { holds(t, false, 2) }
+
+// So it is where somebody else writes the size, some time after he was told which: of these only one provider is asked at a time.
+func TestRemovalHoldsWhereOthersWriteTheSize(t *testing.T) { holds(t, true, 1) }
+
+func holds(t *testing.T, asks bool, atOnce int) {
+	t.Helper()
+
 	var reached reach
 
 	hold := func(t *rapid.T) {
 		w := newWorld(rapid.IntRange(2, 5).Draw(t, "size"))
-		w.want = rapid.IntRange(1, 3).Draw(t, "want")
+		w.want, w.asks = rapid.IntRange(1, 3).Draw(t, "want"), asks
 		providers := [2]provider{}
 
 		for range rapid.IntRange(10, 150).Draw(t, "turns") {
 			if i := rapid.IntRange(0, 9).Draw(t, "provider"); i < 5 {
-				advance(t, w, &providers[i%2])
+				advance(t, w, &providers[i%atOnce])
 			} else {
 				happen(t, w)
 			}
@@ -85,7 +92,7 @@ func (r *reach) see(w *world) {
 // advance has a provider make its next call, mostly with an answer.
 func advance(t *rapid.T, w *world, p *provider) {
 	if p.cluster == nil {
-		p.start(w, policy(w.want))
+		p.start(w, w.policy())
 
 		return
 	}
@@ -138,6 +145,8 @@ func happen(t *rapid.T, w *world) {
 		{1, w.gone},
 		{1, func(*fakePod) { w.unreadable = !w.unreadable }},
 		{1, func(*fakePod) { w.clock = w.clock.Add(testTimeout / 3) }},
+		{4, func(*fakePod) { w.ask() }},
+		{1, func(*fakePod) { w.write() }},
 		{2, func(*fakePod) { w.want = rapid.IntRange(1, 6).Draw(t, "want") }},
 	}
 
@@ -185,8 +194,11 @@ func quiet(t *rapid.T, w *world) {
 		}
 
 		p := provider{}
-		p.start(w, policy(w.want))
+		p.start(w, w.policy())
 		p.finish(answered)
+
+		w.ask()
+		w.write()
 	}
 
 	t.Fatal(w.settled())

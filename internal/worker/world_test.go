@@ -54,12 +54,16 @@ type world struct {
 	unreadable bool
 	fault      string
 	want       int
+	// asks says that somebody else writes the size: asked is what he is told when he asks, and told what he was told and has not
+	// written yet. Both are negative where there is none.
+	asks        bool
+	asked, told int
 }
 
 type bound struct{ ledger, limit, replicas int }
 
 func newWorld(n int) *world {
-	w := &world{clock: time.Unix(1000, 0), limit: -1, replicas: n, want: n}
+	w := &world{clock: time.Unix(1000, 0), limit: -1, replicas: n, want: n, asked: -1, told: -1}
 	w.watchSize()
 	w.watchPods()
 	w.replicate()
@@ -165,6 +169,36 @@ func (w *world) end(p *fakePod, by string) {
 
 func (w *world) gone(p *fakePod) {
 	w.pods = slices.DeleteFunc(w.pods, func(q *fakePod) bool { return q == p })
+}
+
+// ask and write are the two calls of who writes the size in the provider's place: he asks which, and writes it a while later.
+func (w *world) ask() {
+	if w.asks && w.told < 0 {
+		w.told = w.asked
+	}
+}
+
+func (w *world) write() {
+	if w.told >= 0 && w.told != w.replicas {
+		w.replicas = w.told
+		w.deployment++
+	}
+
+	w.told = -1
+}
+
+// policy is that of a provider that begins now.
+func (w *world) policy() Policy {
+	p := policy(w.want)
+	p.Asks = w.asks
+
+	for _, n := range []int{w.asked, w.told} {
+		if n >= 0 {
+			p.Asked = append(p.Asked, n)
+		}
+	}
+
+	return p
 }
 
 // bind is one of the two calls of the binder: it reads, and writes what follows from that if the ledger is still the same.
@@ -414,16 +448,16 @@ func (c *worldCluster) Delete(_ context.Context, w Worker) error {
 // A provider at work, or at rest when cluster is nil.
 type provider struct {
 	cluster *worldCluster
-	done    chan error
+	done    chan Result
 }
 
 func (r *provider) start(w *world, p Policy) {
 	r.cluster = &worldCluster{w: w, ready: make(chan struct{}), turn: make(chan fate)}
-	r.done = make(chan error, 1)
+	r.done = make(chan Result, 1)
 
-	go func(c *worldCluster, done chan error) {
-		_, err := Advance(context.Background(), c, func() time.Time { return w.clock }, p)
-		done <- err
+	go func(c *worldCluster, done chan Result) {
+		res, _ := Advance(context.Background(), c, func() time.Time { return w.clock }, p)
+		done <- res
 	}(r.cluster, r.done)
 
 	r.settle()
@@ -433,7 +467,11 @@ func (r *provider) start(w *world, p Policy) {
 func (r *provider) settle() {
 	select {
 	case <-r.cluster.ready:
-	case <-r.done:
+	case res := <-r.done:
+		if res.Ask >= 0 {
+			r.cluster.w.asked = res.Ask
+		}
+
 		r.cluster = nil
 	}
 }

@@ -131,6 +131,21 @@ type ScaleDown struct {
 	OnDrainTimeout DrainTimeoutAction `json:"onDrainTimeout,omitempty"`
 }
 
+// A SizeWriter is who writes a target's size.
+// +kubebuilder:validation:Enum=Scaler;KEDA;Others
+type SizeWriter string
+
+// Who writes a target's size.
+const (
+	// SizedByScaler is the AgentScaler itself.
+	SizedByScaler SizeWriter = "Scaler"
+	// SizedByKEDA is a ScaledObject of the scaler's name, which asks the provider which size that is. The scaler decides, and sees to
+	// it that workers leave when their state is safe.
+	SizedByKEDA SizeWriter = "KEDA"
+	// SizedByOthers is somebody who does not ask. The scaler measures the load, says what it would do, and removes nobody.
+	SizedByOthers SizeWriter = "Others"
+)
+
 // AgentScalerParameters are what the scaler is asked to do. The words are KEDA's where KEDA has one.
 // +kubebuilder:validation:XValidation:rule="!has(self.minReplicaCount) || !has(self.maxReplicaCount) || self.minReplicaCount <= self.maxReplicaCount",message="minReplicaCount must not be larger than maxReplicaCount: lower the one or raise the other"
 // +kubebuilder:validation:XValidation:rule="self.scaleTargetRef == oldSelf.scaleTargetRef",message="scaleTargetRef cannot change: make a new AgentScaler for another target"
@@ -141,6 +156,11 @@ type AgentScalerParameters struct {
 	// Replicas is the size without triggers, and the first size with them.
 	// +kubebuilder:validation:Minimum=0
 	Replicas int32 `json:"replicas"`
+
+	// SizedBy says who writes the target's size.
+	// +optional
+	// +kubebuilder:default=Scaler
+	SizedBy SizeWriter `json:"sizedBy,omitempty"`
 
 	// Suspend keeps the target at no workers whatever the other fields say.
 	// +optional
@@ -368,6 +388,8 @@ const (
 	ReasonTargetNotFound xpv2.ConditionReason = "TargetNotFound"
 	// ReasonRecommendOnly is a scaler whose management policies do not let it write: it says what it would do.
 	ReasonRecommendOnly xpv2.ConditionReason = "RecommendOnly"
+	// ReasonSizedByOthers is a scaler whose target gets its size from somebody who does not ask it.
+	ReasonSizedByOthers xpv2.ConditionReason = "SizedByOthers"
 )
 
 // The reasons of a LastScale.

@@ -32,6 +32,62 @@ type Catalog struct {
 	// +listType=map
 	// +listMapKey=name
 	Models []Model `json:"models,omitempty"`
+
+	// KEDA says how the ScaledObjects of claims with engine: KEDA reach what they ask.
+	// +optional
+	KEDA *KEDA `json:"keda,omitempty"`
+}
+
+// KEDA says how ScaledObjects reach what they ask.
+type KEDA struct {
+	// Scaler is the provider's external scaler.
+	// +optional
+	Scaler KEDAExternal `json:"scaler,omitempty"`
+
+	// Prometheus is for claims with keda.scaler: Prometheus. Without it they are refused.
+	// +optional
+	Prometheus *KEDAPrometheus `json:"prometheus,omitempty"`
+}
+
+// KEDAExternal is how KEDA reaches the provider's external scaler.
+type KEDAExternal struct {
+	// Address as HOST:PORT. aidispatcher-scaler.crossplane-system.svc:9095 where it is empty.
+	// +optional
+	Address string `json:"address,omitempty"`
+
+	// TLS has KEDA use TLS, as the provider does when it is given a certificate.
+	// +optional
+	TLS bool `json:"tls,omitempty"`
+
+	// AuthenticationRef names what KEDA checks the provider's certificate with (caCert), and its own certificate (tlsClientCert,
+	// tlsClientKey).
+	// +optional
+	AuthenticationRef *KEDAAuthenticationRef `json:"authenticationRef,omitempty"`
+}
+
+// KEDAPrometheus is a Prometheus that KEDA asks for the load of pools.
+type KEDAPrometheus struct {
+	// ServerAddress is its URL, http or https.
+	ServerAddress string `json:"serverAddress"`
+
+	// AuthModes of KEDA's Prometheus scaler, such as bearer or basic.
+	// +optional
+	AuthModes string `json:"authModes,omitempty"`
+
+	// AuthenticationRef names what KEDA authenticates itself with.
+	// +optional
+	AuthenticationRef *KEDAAuthenticationRef `json:"authenticationRef,omitempty"`
+}
+
+// A KEDAAuthenticationRef names a TriggerAuthentication of the claim's namespace, or a ClusterTriggerAuthentication.
+type KEDAAuthenticationRef struct {
+	// Kind is ClusterTriggerAuthentication where it is empty.
+	// +optional
+	// +kubebuilder:validation:Enum=TriggerAuthentication;ClusterTriggerAuthentication
+	Kind string `json:"kind,omitempty"`
+
+	// Name of it.
+	Name string `json:"name"`
 }
 
 // Monitor is the sidecar that every worker gets.

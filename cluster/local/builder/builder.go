@@ -59,6 +59,8 @@ func Extras() []Program {
 			Stamp: map[string]string{"github.com/crossplane/crossplane-runtime/v2/pkg/version.version": "v2.5.0"},
 		},
 		{Name: "kwok", Module: "third_party/kwok", Package: "sigs.k8s.io/kwok/cmd/kwok"},
+		{Name: "keda-operator", Module: "third_party/keda", Package: "github.com/kedacore/keda/v2/cmd/operator"},
+		{Name: "keda-adapter", Module: "third_party/keda", Package: "github.com/kedacore/keda/v2/cmd/adapter"},
 		{Name: "weaviate", Module: "third_party/weaviate", Package: "github.com/weaviate/weaviate/cmd/weaviate-server"},
 		{Name: "versitygw", Module: "third_party/versitygw", Package: "github.com/versity/versitygw/cmd/versitygw"},
 		{Name: "fake-gcs-server", Module: "third_party/fake-gcs-server", Package: "github.com/fsouza/fake-gcs-server"},

@@ -1,6 +1,7 @@
 package agentscaler
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -60,7 +61,7 @@ func currentSize(mg *v1alpha1.AgentScaler, t target) (int32, bool) {
 	seen := mg.Status.AtProvider.DesiredReplicas
 
 	switch {
-	case !mayUpdate(mg.GetManagementPolicies()):
+	case !decides(mg):
 		return t.Replicas, true
 	case seen == nil || mg.Status.GetCondition(v1alpha1.ConditionScalingActive).Reason == v1alpha1.ReasonSuspended:
 		return firstSize(mg.Spec.ForProvider), false
@@ -90,6 +91,16 @@ func (c *connector) aimOf(mg *v1alpha1.AgentScaler, t target) aim {
 // mayUpdate says whether the policies let the scaler write. Without it the scaler only recommends.
 func mayUpdate(p xpv2.ManagementPolicies) bool {
 	return len(p) == 0 || slices.Contains(p, xpv2.ManagementActionAll) || slices.Contains(p, xpv2.ManagementActionUpdate)
+}
+
+// sizedBy returns who writes the target's size.
+func sizedBy(mg *v1alpha1.AgentScaler) v1alpha1.SizeWriter {
+	return cmp.Or(mg.Spec.ForProvider.SizedBy, v1alpha1.SizedByScaler)
+}
+
+// decides says whether the target gets the size that the scaler wants, whoever writes it.
+func decides(mg *v1alpha1.AgentScaler) bool {
+	return mayUpdate(mg.GetManagementPolicies()) && sizedBy(mg) != v1alpha1.SizedByOthers
 }
 
 // decide returns the change that brings the target to its size. The reason is found by comparing what the scaler recorded when it
@@ -179,7 +190,7 @@ func observe(mg *v1alpha1.AgentScaler, t target, a aim) {
 	mg.SetConditions(scalingActive(mg, t, a))
 
 	// A scaler that only recommends has done what it is asked to do whatever the target's size.
-	if t.Replicas == want || !mayUpdate(mg.GetManagementPolicies()) {
+	if t.Replicas == want || !decides(mg) {
 		mg.SetConditions(xpv2.Available().WithObservedGeneration(mg.GetGeneration()))
 	}
 }
@@ -203,6 +214,9 @@ func scalingActive(mg *v1alpha1.AgentScaler, t target, a aim) xpv2.Condition {
 	case !mayUpdate(mg.GetManagementPolicies()):
 		return condition(mg, corev1.ConditionFalse, v1alpha1.ReasonRecommendOnly,
 			fmt.Sprintf("spec.managementPolicies do not let the scaler write: Deployment %s asks for %d replicas, the scaler would ask for %d", t.Name, t.Replicas, want))
+	case sizedBy(mg) == v1alpha1.SizedByOthers:
+		return condition(mg, corev1.ConditionFalse, v1alpha1.ReasonSizedByOthers,
+			fmt.Sprintf("spec.forProvider.sizedBy leaves the size of Deployment %s to others, who do not ask the scaler", t.Name))
 	case p.Suspend:
 		return condition(mg, corev1.ConditionTrue, v1alpha1.ReasonSuspended,
 			fmt.Sprintf("Deployment %s is kept at no replicas until spec.forProvider.suspend is removed", t.Name))

@@ -42,6 +42,19 @@ type Pools interface {
 
 	// LetGo brings to an end what was begun in the pool of a scaler that goes.
 	LetGo(ctx context.Context, s *v1alpha1.AgentScaler) error
+
+	// Release does so in the pool of a scaler that stays and removes nobody, and bounds the pool's slots no longer.
+	Release(ctx context.Context, s *v1alpha1.AgentScaler) error
+}
+
+// Asks tell somebody else, who writes the sizes of some pools, which these are.
+type Asks interface {
+	// Ask has him told from now on. Asked returns all that he was told lately and may still write.
+	Ask(pool types.NamespacedName, size int)
+	Asked(pool types.NamespacedName) []int
+
+	// Forget has him told nothing.
+	Forget(pool types.NamespacedName)
 }
 
 // A Meter measures what pools have to do.
@@ -63,6 +76,7 @@ type connector struct {
 	targets Targets
 	pools   Pools
 	meter   Meter
+	asks    Asks
 	status  client.SubResourceWriter
 	record  event.Recorder
 	log     logging.Logger
@@ -111,13 +125,24 @@ func (e *external) Observe(ctx context.Context, mg *v1alpha1.AgentScaler) (manag
 		return managed.ExternalObservation{}, errors.Wrap(err, "cannot get the size of the scale target")
 	}
 
-	e.decision = decide(mg.Status, p, t, e.aim)
-	e.unfinished = unfinished(mg.Status.AtProvider, t, e.aim.Want)
+	if sizedBy(mg) != v1alpha1.SizedByKEDA {
+		e.asks.Forget(client.ObjectKeyFromObject(mg))
+	}
+
+	settled := e.aim.Want
+
+	if sizedBy(mg) == v1alpha1.SizedByOthers {
+		settled = released
+	} else {
+		e.decision = decide(mg.Status, p, t, e.aim)
+		e.unfinished = unfinished(mg.Status.AtProvider, t, e.aim.Want)
+	}
+
 	e.publish(mg)
 	observe(mg, t, e.aim)
 	e.metrics.pool(client.ObjectKeyFromObject(mg), mg.Status.AtProvider)
 
-	o := managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: e.decision == nil && e.work.settled(mg, e.aim.Want)}
+	o := managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: e.decision == nil && e.work.settled(mg, settled)}
 	if e.decision != nil {
 		o.Diff = e.decision.Message
 	}
@@ -135,6 +160,7 @@ func (e *external) letGo(ctx context.Context, mg *v1alpha1.AgentScaler) error {
 
 	e.work.forget(mg)
 	e.meter.Forget(mg)
+	e.asks.Forget(client.ObjectKeyFromObject(mg))
 	e.metrics.forget(client.ObjectKeyFromObject(mg))
 
 	return nil
@@ -166,7 +192,13 @@ func (e *external) Create(_ context.Context, _ *v1alpha1.AgentScaler) (managed.E
 // followed it, and finishes the change for the reason recorded: it is never derived twice, and no change goes unrecorded. The price
 // is one more write of the status per change, and that for as long as the change takes lastScale tells of one that is still being
 // made. An event may be missing after a crash; the record may not.
+//
+// Where others write the size, it only brings to an end what was begun before they did.
 func (e *external) Update(ctx context.Context, mg *v1alpha1.AgentScaler) (managed.ExternalUpdate, error) {
+	if sizedBy(mg) == v1alpha1.SizedByOthers {
+		return managed.ExternalUpdate{}, e.release(ctx, mg)
+	}
+
 	d := e.decision
 	if d != nil && !e.unfinished {
 		if err := e.recordDecision(ctx, mg); err != nil {
@@ -200,6 +232,19 @@ func (e *external) Update(ctx context.Context, mg *v1alpha1.AgentScaler) (manage
 	return managed.ExternalUpdate{}, nil
 }
 
+// release leaves the pool to others.
+func (e *external) release(ctx context.Context, mg *v1alpha1.AgentScaler) error {
+	if err := e.pools.Release(ctx, mg); err != nil {
+		e.work.failed(mg)
+
+		return errors.Wrap(err, "cannot leave the pool to who writes its size")
+	}
+
+	e.work.done(mg, released)
+
+	return nil
+}
+
 // announce tells of a decision: when it begins to be followed, and if that was cut short, when more workers are asked for after all.
 func (e *external) announce(mg *v1alpha1.AgentScaler) {
 	d := e.decision
@@ -220,9 +265,20 @@ const attempts = 4
 func (e *external) advance(ctx context.Context, mg *v1alpha1.AgentScaler, want int32) (worker.Result, error) {
 	var made []worker.Step
 
+	pool, policy := client.ObjectKeyFromObject(mg), policyOf(mg.Spec.ForProvider, want)
+	policy.Asks = sizedBy(mg) == v1alpha1.SizedByKEDA
+
 	for i := 1; ; i++ {
-		r, err := e.pools.Advance(ctx, mg, policyOf(mg.Spec.ForProvider, want))
+		if policy.Asks {
+			policy.Asked = e.asks.Asked(pool)
+		}
+
+		r, err := e.pools.Advance(ctx, mg, policy)
 		made = append(made, r.Done...)
+
+		if policy.Asks && r.Ask >= 0 {
+			e.asks.Ask(pool, r.Ask)
+		}
 
 		if err != nil || !r.Again || i == attempts {
 			r.Done = made

@@ -67,6 +67,19 @@ func (f *fakeTarget) LetGo(context.Context, *v1alpha1.AgentScaler) error {
 	return nil
 }
 
+func (f *fakeTarget) Release(context.Context, *v1alpha1.AgentScaler) error {
+	f.released = true
+
+	return f.writeErr
+}
+
+// fakeAsks remember what was asked for.
+type fakeAsks map[types.NamespacedName]int
+
+func (f fakeAsks) Ask(pool types.NamespacedName, size int) { f[pool] = size }
+func (f fakeAsks) Asked(types.NamespacedName) []int        { return nil }
+func (f fakeAsks) Forget(pool types.NamespacedName)        { delete(f, pool) }
+
 // A fakeStatus takes what is written to it for durable.
 type fakeStatus struct {
 	client.SubResourceWriter
@@ -273,7 +286,7 @@ func TestReconcile(t *testing.T) {
 			}
 
 			recorder := &events{}
-			c := &connector{targets: tc.target, pools: tc.target, meter: fakeMeter{}, metrics: NewMetrics(), work: newWork(), status: tc.status, record: recorder, log: logging.NewNopLogger(), now: func() metav1.Time { return now }}
+			c := &connector{targets: tc.target, pools: tc.target, meter: fakeMeter{}, asks: fakeAsks{}, metrics: NewMetrics(), work: newWork(), status: tc.status, record: recorder, log: logging.NewNopLogger(), now: func() metav1.Time { return now }}
 
 			e, err := c.Connect(t.Context(), tc.mg)
 			if err != nil {

@@ -35,7 +35,7 @@ const TargetIndex = "spec.forProvider.scaleTargetRef.name"
 
 // Setup adds the controller of AgentScalers to a manager, and TargetIndex to its cache. The extra options are applied
 // after its own, but when it looks again is its own affair.
-func Setup(mgr ctrl.Manager, o controller.Options, pools Pools, meter Meter, m *Metrics, extra ...managed.ReconcilerOption) error {
+func Setup(mgr ctrl.Manager, o controller.Options, pools Pools, meter Meter, asks Asks, m *Metrics, extra ...managed.ReconcilerOption) error {
 	name := managed.ControllerName(v1alpha1.AgentScalerGroupVersionKind.GroupKind().String())
 	kube := mgr.GetClient()
 
@@ -52,6 +52,7 @@ func Setup(mgr ctrl.Manager, o controller.Options, pools Pools, meter Meter, m *
 		targets: &deployments{kube: kube},
 		pools:   pools,
 		meter:   meter,
+		asks:    asks,
 		metrics: m,
 		work:    newWork(),
 		status:  kube.Status(),

@@ -98,6 +98,17 @@ func (w *work) advanced(mg *v1alpha1.AgentScaler, want int32, r worker.Result) {
 	w.jobs[mg.GetUID()] = j
 }
 
+// released is the size to which a pool is brought that is left to others: there is none.
+const released = -1
+
+// done says that a pool is as it should be.
+func (w *work) done(mg *v1alpha1.AgentScaler, want int32) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+
+	w.jobs[mg.GetUID()] = job{want: want, settled: true}
+}
+
 // failed says that a pool has to be looked at again.
 func (w *work) failed(mg *v1alpha1.AgentScaler) {
 	w.mu.Lock()

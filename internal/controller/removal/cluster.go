@@ -259,7 +259,7 @@ func conflict(err error) error {
 	return err
 }
 
-// Cap has the ledger give no slot to more than n workers.
+// Cap has the ledger give no slot to more than n workers, or with a negative n to as many as there are.
 func (c *cluster) Cap(ctx context.Context, v worker.View, n int) error {
 	return conflict(c.ledgers.Cap(ctx, c.pool, c.ledger, v.Ledger, n))
 }

@@ -89,6 +89,15 @@ func (p *Pools) Advance(ctx context.Context, s *v1alpha1.AgentScaler, policy wor
 // LetGo brings to an end what was begun in a pool of which the size is nobody's any longer: who drains serves again, and who was
 // detached goes. The cap goes with the ledger, and that with the scaler.
 func (p *Pools) LetGo(ctx context.Context, s *v1alpha1.AgentScaler) error {
+	return p.end(ctx, s, false)
+}
+
+// Release does the same in a pool of which somebody else writes the size, and takes the cap away: he says how many there are.
+func (p *Pools) Release(ctx context.Context, s *v1alpha1.AgentScaler) error {
+	return p.end(ctx, s, true)
+}
+
+func (p *Pools) end(ctx context.Context, s *v1alpha1.AgentScaler, uncap bool) error {
 	pool, err := p.pool(ctx, s)
 	if kerrors.IsNotFound(err) {
 		return nil // Workers go with their Deployment, and those that were detached with their scaler.
@@ -106,6 +115,10 @@ func (p *Pools) LetGo(ctx context.Context, s *v1alpha1.AgentScaler) error {
 	}
 
 	var errs []error
+
+	if uncap && v.Cap >= 0 {
+		errs = append(errs, c.Cap(ctx, v, -1))
+	}
 
 	for _, w := range v.Workers {
 		switch {

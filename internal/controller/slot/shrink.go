@@ -19,9 +19,12 @@ func (l *Ledgers) Load(ctx context.Context, p Pool) (Ledger, string, error) {
 	return l.store.Load(ctx, p)
 }
 
-// Cap has the ledger of that version give no slot to more than n workers, or returns ErrConflict.
+// Cap has the ledger of that version give no slot to more than n workers, or with a negative n to as many as there are, or returns
+// ErrConflict.
 func (l *Ledgers) Cap(ctx context.Context, p Pool, ledger Ledger, version string, n int) error {
-	ledger.Cap = &n
+	if ledger.Cap = &n; n < 0 {
+		ledger.Cap = nil
+	}
 
 	return l.store.Save(ctx, p, ledger, version)
 }

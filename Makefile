@@ -52,7 +52,7 @@ unit: ## Tests without a network and without a cluster.
 
 integration: ## Tests against a real API server and etcd, real vector and object stores and a real Prometheus.
 	@$(LOCAL) build kubernetes weaviate pglite chroma clients versitygw azurite fake-gcs-server toxiproxy axe agents
-	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/... ./internal/vector/... ./internal/checkpoint/... ./internal/monitor/... ./examples/... ./cmd/provider/... ./cluster/observability ./cluster/docs ./internal/dashboard/... ./internal/cli
+	KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./package/... ./internal/controller/... ./internal/vector/... ./internal/checkpoint/... ./internal/monitor/... ./examples/... ./cmd/provider/... ./cluster/observability ./cluster/docs ./internal/dashboard/... ./internal/cli ./internal/compose
 
 e2e: ## Tests on a cluster of this machine, with the packages installed, once for each form of the API.
 	@cluster/e2e/run.sh

@@ -83,7 +83,8 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-// startControllers runs the real controllers of Deployments and ReplicaSets, and the garbage collector.
+// startControllers runs the real controllers of Deployments, ReplicaSets and HorizontalPodAutoscalers, which look each second, and the
+// garbage collector.
 func startControllers(env *envtest.Environment, assets string) (stop func(), err error) {
 	u, err := env.AddUser(envtest.User{Name: "controllers", Groups: []string{"system:masters"}}, nil)
 	if err != nil {
@@ -106,7 +107,8 @@ func startControllers(env *envtest.Environment, assets string) (stop func(), err
 	}
 
 	cmd := exec.Command(filepath.Join(assets, "kube-controller-manager"), "--kubeconfig="+file, "--authentication-kubeconfig="+file, "--authorization-kubeconfig="+file,
-		"--controllers=deployment-controller,replicaset-controller,garbage-collector-controller", "--leader-elect=false", "--bind-address=127.0.0.1",
+		"--controllers=deployment-controller,replicaset-controller,garbage-collector-controller,horizontal-pod-autoscaler-controller",
+		"--horizontal-pod-autoscaler-sync-period=1s", "--leader-elect=false", "--bind-address=127.0.0.1",
 		"--secure-port=0", "--use-service-account-credentials=false")
 	if os.Getenv("CONTROLLERS_LOG") != "" {
 		cmd.Stderr = os.Stderr

@@ -183,6 +183,30 @@ func TestScalerThatMayNotWrite(t *testing.T) {
 			},
 			recorded: v1alpha1.ScaleReasonSizeChanged,
 		},
+		"SizedByOthers": {
+			reason: "A scaler whose target is others' to size says what it would do.",
+			forbid: func(s *v1alpha1.AgentScaler) { s.Spec.ForProvider.SizedBy = v1alpha1.SizedByOthers },
+			allow:  func(s *v1alpha1.AgentScaler) { s.Spec.ForProvider.SizedBy = v1alpha1.SizedByScaler },
+			settled: func(t *testing.T, s *v1alpha1.AgentScaler) {
+				conditionIs(t, s, v1alpha1.ConditionScalingActive, corev1.ConditionFalse, v1alpha1.ReasonSizedByOthers)
+			},
+			recorded: v1alpha1.ScaleReasonSizeChanged,
+		},
+		"SizedByKEDA": {
+			reason: "A scaler whose target is KEDA's to size decides all the same, and waits for KEDA to write.",
+			forbid: func(s *v1alpha1.AgentScaler) { s.Spec.ForProvider.SizedBy = v1alpha1.SizedByKEDA },
+			allow:  func(s *v1alpha1.AgentScaler) { s.Spec.ForProvider.SizedBy = v1alpha1.SizedByScaler },
+			settled: func(t *testing.T, s *v1alpha1.AgentScaler) {
+				eventually(t, func() string {
+					if now := get(t, s); now.GetCondition(xpv2.TypeReady).ObservedGeneration != now.GetGeneration() {
+						return "the scaler has not been looked at again"
+					}
+
+					return ""
+				})
+			},
+			recorded: v1alpha1.ScaleReasonDriftCorrected,
+		},
 	}
 
 	startProvider(t)

@@ -61,7 +61,7 @@ func TestPage(t *testing.T) {
 
 	base, _, _ := strings.Cut(home, "?")
 
-	if code, body := get(base + "namespaces/" + ns + "/pools/coder-agent-pool"); code != http.StatusOK || !strings.Contains(body, "InitialSize") || !strings.Contains(body, `data-label="Epoch" class="n">1<`) {
+	if code, body := get(base + "namespaces/" + ns + "/pools/coder-agent-pool"); code != http.StatusOK || !strings.Contains(body, "Its size has not been changed yet") || !strings.Contains(body, `data-label="Epoch" class="n">1<`) {
 		t.Errorf("the pool's page is %d:\n%s", code, body)
 	}
 

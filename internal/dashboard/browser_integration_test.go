@@ -94,16 +94,16 @@ func testBrowser(t *testing.T, address, token string) {
 
 	for name, path := range pages {
 		for _, s := range screens {
-			t.Run(name+"-"+s.name, func(t *testing.T) { looks(t, ctx, "https://"+address+path, name+"-"+s.name, s) })
+			t.Run(name+"-"+s.name, func(t *testing.T) { looks(ctx, t, "https://"+address+path, name+"-"+s.name, s) })
 		}
 	}
 
-	t.Run("Keyboard", func(t *testing.T) { byKeyboard(t, ctx, "https://"+address) })
-	t.Run("Refresh", func(t *testing.T) { refreshes(t, ctx, "https://"+address+poolOfA) })
+	t.Run("Keyboard", func(t *testing.T) { byKeyboard(ctx, t, "https://"+address) })
+	t.Run("Refresh", func(t *testing.T) { refreshes(ctx, t, "https://"+address+poolOfA) })
 }
 
 // looks checks a page on a screen: that nothing is cut off or overlaps, and that axe finds nothing.
-func looks(t *testing.T, ctx context.Context, url, name string, s screen) {
+func looks(ctx context.Context, t *testing.T, url, name string, s screen) {
 	t.Helper()
 
 	var (
@@ -145,7 +145,7 @@ func looks(t *testing.T, ctx context.Context, url, name string, s screen) {
 		t.Errorf("%d pictures say nothing to who cannot see them", withoutLabels)
 	}
 
-	axe(t, ctx)
+	axe(ctx, t)
 
 	if *update && slices.Contains(pictures, name) {
 		if err := os.WriteFile(filepath.Join("..", "..", "docs", "page-"+name+".png"), smaller(t, picture), 0o644); err != nil {
@@ -187,7 +187,7 @@ func smaller(t *testing.T, picture []byte) []byte {
 }
 
 // axe holds the page that is shown against the rules of WCAG 2.2, level AA, and axe's best practices.
-func axe(t *testing.T, ctx context.Context) {
+func axe(ctx context.Context, t *testing.T) {
 	t.Helper()
 
 	program, err := os.ReadFile(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "..", "npm", "axe", "node_modules", "axe-core", "axe.min.js"))
@@ -212,7 +212,7 @@ func axe(t *testing.T, ctx context.Context) {
 func awaited(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
 
 // byKeyboard goes through the first page with the tabulator alone, and into a pool.
-func byKeyboard(t *testing.T, ctx context.Context, url string) {
+func byKeyboard(ctx context.Context, t *testing.T, url string) {
 	t.Helper()
 
 	const where = `(() => { const e = document.activeElement, b = e.getBoundingClientRect();
@@ -243,7 +243,7 @@ func byKeyboard(t *testing.T, ctx context.Context, url string) {
 }
 
 // refreshes: the page loads itself anew for who asks for that, and for nobody else.
-func refreshes(t *testing.T, ctx context.Context, url string) {
+func refreshes(ctx context.Context, t *testing.T, url string) {
 	t.Helper()
 
 	for path, want := range map[string]bool{"": false, "?refresh=on": true} {

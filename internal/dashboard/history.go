@@ -100,8 +100,8 @@ func (h *History) take(ctx context.Context) {
 
 // add appends a sample and forgets those that are too old.
 func (h *History) add(key types.NamespacedName, s sample) {
-	all := append(h.pools[key], s)
-	from := 0
+	all, from := h.pools[key], 0
+	all = append(all, s)
 
 	for len(all)-from > kept || all[from].at.Before(s.at.Add(-span)) {
 		from++

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/cookiejar"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -75,6 +76,8 @@ func page(t *testing.T, program, account string) (string, func(string) (int, str
 	t.Helper()
 
 	cmd := exec.CommandContext(t.Context(), program, "page", "--service-account", account)
+	// Interrupted, as by a person, so that it ends the kubectl that it runs.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 
 	out, err := cmd.StdoutPipe()
 	if err != nil {

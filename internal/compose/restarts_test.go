@@ -6,12 +6,11 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
-
-	"google.golang.org/protobuf/types/known/structpb"
 )
 
 var acceptRestarts = flag.Bool("accept-restarts", false, "write down that workers are restarted by an upgrade instead of complaining")
@@ -26,12 +25,10 @@ func TestUpgradeRestartsNobody(t *testing.T) {
 
 	out := &strings.Builder{}
 
-	for _, file := range examples(t) {
-		example, xr := filepath.Base(filepath.Dir(file)), readStruct(t, file)
-		rsp := run(t, newFunction(), request(t, xr, map[string]*structpb.Struct{
-			resourceVectorCollection: withReady(t, "kind: VectorCollection"),
-			resourceCheckpoint:       withReady(t, "kind: Checkpoint"),
-		}))
+	all := examples(t)
+
+	for _, example := range slices.Sorted(maps.Keys(all)) {
+		xr, rsp := all[example].claim, all[example].ready(t)
 
 		template := field(rsp.GetDesired().GetResources()[resourceDeployment].GetResource(), "spec", "template")
 		if template == nil {

@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-go test -tags bench -count=1 -v -timeout 60m -run '^TestCheckpoints$' ./cluster/bench | grep -v '^=== RUN'
+go test -tags bench -count=1 -v -timeout 60m -run '^TestCheckpoints$' ./cluster/bench/checkpoints | grep -v '^=== RUN'

@@ -123,6 +123,8 @@ type Repository struct {
 	pool  Pool
 	keys  keys
 	opts  Options
+	// spares are buffers that chunks were returned in.
+	spares chan []byte
 }
 
 // Pool returns what pool.json says.
@@ -150,7 +152,7 @@ func Create(ctx context.Context, b *blob.Bucket, key DataKey, p Pool, o Options)
 	if err := s.create(ctx, poolName, doc); err != nil {
 		return nil, fmt.Errorf("cannot create the repository: %w", err)
 	}
-	return &Repository{store: s, pool: p, keys: k, opts: o}, nil
+	return &Repository{store: s, pool: p, keys: k, opts: o, spares: make(chan []byte, 2*coders)}, nil
 }
 
 // Open opens a repository with its data key. It returns ErrNotFound where there is none, and ErrKey for another's key.
@@ -173,5 +175,5 @@ func Open(ctx context.Context, b *blob.Bucket, key DataKey, o Options) (*Reposit
 	if err := openDocument(k.mac, poolName, doc, &checked); err != nil {
 		return nil, fmt.Errorf("cannot open the repository, whose pool.json another key signed: %w", ErrKey)
 	}
-	return &Repository{store: s, pool: checked, keys: k, opts: o}, nil
+	return &Repository{store: s, pool: checked, keys: k, opts: o, spares: make(chan []byte, 2*coders)}, nil
 }

@@ -125,25 +125,25 @@ func TestChunkFlippedBits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	obj, err := k.sealChunk(id, plain)
+	obj, err := k.sealChunk(id, plain, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 8 * len(obj) {
 		bad := bytes.Clone(obj)
 		bad[i/8] ^= 1 << (i % 8)
-		if _, err := k.openChunk(id, bad); !errors.Is(err, ErrCorrupt) {
+		if _, err := k.openChunk(id, bad, nil); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("bit %d flipped: got %v, want ErrCorrupt", i, err)
 		}
 	}
 	for n := range obj {
-		if _, err := k.openChunk(id, obj[:n]); !errors.Is(err, ErrCorrupt) {
+		if _, err := k.openChunk(id, bytes.Clone(obj[:n]), nil); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("cut to %d bytes: got %v, want ErrCorrupt", n, err)
 		}
 	}
 	other := id
 	other[0]++
-	if _, err := k.openChunk(other, obj); !errors.Is(err, ErrCorrupt) {
+	if _, err := k.openChunk(other, bytes.Clone(obj), nil); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("under another's name: got %v, want ErrCorrupt", err)
 	}
 }

@@ -26,18 +26,45 @@ func chunkName(id ID) string {
 	return "chunks/" + s[:2] + "/" + s
 }
 
-// One encoder and one decoder for the process: each holds about a megabyte, which is too much to make for each chunk.
+// coders is how many chunks are compressed, and how many decompressed, at once.
+const coders = 2
+
+// Encoders and decoders are the process's: each holds megabytes, which is too much to make for each chunk. One that nobody needs is
+// not made.
 var codecs = sync.OnceValues(func() (*zstd.Encoder, *zstd.Decoder) {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithWindowSize(1<<20))
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(coders), zstd.WithEncoderCRC(false), zstd.WithWindowSize(512<<10),
+		zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		panic(err) // Constant options: it fails always or never.
 	}
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxChunk), zstd.WithDecoderMaxWindow(MaxChunk))
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(coders), zstd.WithDecoderMaxMemory(MaxChunk), zstd.WithDecoderMaxWindow(MaxChunk))
 	if err != nil {
 		panic(err) // As above.
 	}
 	return e, d
 })
+
+// A buffer holds any object, and what beyond it needs who tries to compress it, or reads it to its end.
+type buffer [maxObject + 1<<10]byte
+
+// buffers are those that nobody uses: no more are kept than are used at once.
+var buffers = make(chan *buffer, coders)
+
+func takeBuffer() *buffer {
+	select {
+	case b := <-buffers:
+		return b
+	default:
+		return new(buffer)
+	}
+}
+
+func (b *buffer) free() {
+	select {
+	case buffers <- b:
+	default:
+	}
+}
 
 // ID returns the name that a chunk of these bytes has in this repository.
 func (r *Repository) ID(plain []byte) (ID, error) { return r.keys.chunkID(plain) }
@@ -51,7 +78,8 @@ func (k keys) chunkID(plain []byte) (ID, error) {
 	return ID(h.Sum(nil)), nil
 }
 
-func (k keys) sealChunk(id ID, plain []byte) ([]byte, error) {
+// sealChunk makes a chunk's object, in a buffer if that is long enough.
+func (k keys) sealChunk(id ID, plain, buf []byte) ([]byte, error) {
 	if len(plain) == 0 || len(plain) > MaxChunk {
 		return nil, fmt.Errorf("a chunk has 1 to %d bytes, not %d: %w", MaxChunk, len(plain), ErrInvalid)
 	}
@@ -59,15 +87,16 @@ func (k keys) sealChunk(id ID, plain []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot encrypt the chunk: %w", err)
 	}
+	var head [headerSize]byte
+	head[0], head[1] = chunkVersion, flagZstd
+	_, _ = rand.Read(head[2:]) // Never fails: it ends the process instead.
 	enc, _ := codecs()
-	flags, body := byte(flagZstd), enc.EncodeAll(plain, nil)
-	if len(body) >= len(plain) {
-		flags, body = 0, plain
+	out := enc.EncodeAll(plain, append(buf[:0], head[:]...))
+	if len(out)-headerSize >= len(plain) {
+		out = append(out[:headerSize], plain...)
+		out[1] = 0
 	}
-	out := make([]byte, headerSize, headerSize+len(body)+aead.Overhead())
-	out[0], out[1] = chunkVersion, flags
-	_, _ = rand.Read(out[2:headerSize]) // Never fails: it ends the process instead.
-	return aead.Seal(out, out[2:headerSize], body, chunkData(out[:2], id)), nil
+	return aead.Seal(out[:headerSize], head[2:], out[headerSize:], chunkData(out[:2], id)), nil
 }
 
 // chunkData is what the tag covers beside the content: version, flags and id.
@@ -75,7 +104,8 @@ func chunkData(head []byte, id ID) []byte {
 	return append([]byte{head[0], head[1]}, id[:]...)
 }
 
-func (k keys) openChunk(id ID, obj []byte) ([]byte, error) {
+// openChunk returns the bytes of a chunk's object, which it spoils, in a buffer if that is long enough.
+func (k keys) openChunk(id ID, obj, buf []byte) ([]byte, error) {
 	if len(obj) < headerSize+chacha20poly1305.Overhead || len(obj) > maxObject {
 		return nil, fmt.Errorf("chunk %s has an impossible size: %w", id, ErrCorrupt)
 	}
@@ -86,13 +116,18 @@ func (k keys) openChunk(id ID, obj []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot decrypt the chunk: %w", err)
 	}
-	plain, err := aead.Open(nil, obj[2:headerSize], obj[headerSize:], chunkData(obj[:2], id))
+	packed := obj[1]&flagZstd != 0
+	body, into := obj[headerSize:], buf[:0]
+	if packed {
+		into = body[:0]
+	}
+	plain, err := aead.Open(into, obj[2:headerSize], body, chunkData(obj[:2], id))
 	if err != nil {
 		return nil, fmt.Errorf("chunk %s does not decrypt: %w", id, ErrCorrupt)
 	}
-	if obj[1]&flagZstd != 0 {
+	if packed {
 		_, dec := codecs()
-		if plain, err = dec.DecodeAll(plain, nil); err != nil {
+		if plain, err = dec.DecodeAll(plain, buf[:0]); err != nil {
 			return nil, fmt.Errorf("chunk %s does not decompress: %w", id, ErrCorrupt)
 		}
 	}
@@ -108,11 +143,26 @@ func (k keys) openChunk(id ID, obj []byte) ([]byte, error) {
 
 // Get returns a chunk's bytes, verified. It returns ErrNotFound or ErrCorrupt if they are lost.
 func (r *Repository) Get(ctx context.Context, id ID) ([]byte, error) {
-	obj, err := r.store.read(ctx, chunkName(id), maxObject)
+	buf := takeBuffer()
+	defer buf.free()
+	obj, err := r.store.readInto(ctx, chunkName(id), maxObject, buf[:])
 	if err != nil {
 		return nil, fmt.Errorf("cannot get chunk %s: %w", id, err)
 	}
-	return r.keys.openChunk(id, obj)
+	var spare []byte
+	select {
+	case spare = <-r.spares:
+	default:
+	}
+	return r.keys.openChunk(id, obj, spare)
+}
+
+// Free takes bytes that Get returned, and that nobody will read any more, for a later Get. Nobody has to free any.
+func (r *Repository) Free(b []byte) {
+	select {
+	case r.spares <- b:
+	default:
+	}
 }
 
 // put stores a chunk unless the store has it, young enough that no sweep takes it before the caller's commit. It returns
@@ -130,7 +180,9 @@ func (r *Repository) put(ctx context.Context, id ID, plain []byte, renew func(co
 	case !errors.Is(err, ErrNotFound):
 		return 0, fmt.Errorf("cannot look for chunk %s: %w", id, err)
 	}
-	obj, err := r.keys.sealChunk(id, plain)
+	buf := takeBuffer()
+	defer buf.free()
+	obj, err := r.keys.sealChunk(id, plain, buf[:])
 	if err != nil {
 		return 0, err
 	}

@@ -65,6 +65,8 @@ type scrub struct {
 	budget int64
 	// lost are the chunks that are not what they should be.
 	lost map[ID]error
+	// plain is the chunk that was read last, for the room that it takes.
+	plain []byte
 }
 
 func (s *scrub) portion(ctx context.Context, from Cursor) (Cursor, error) {
@@ -231,13 +233,15 @@ func (s *scrub) chunks(ctx context.Context, last ID) (Cursor, error) {
 }
 
 func (s *scrub) chunk(ctx context.Context, id ID) error {
-	obj, err := s.repo.store.read(ctx, chunkName(id), maxObject)
+	buf := takeBuffer()
+	defer buf.free()
+	obj, err := s.repo.store.readInto(ctx, chunkName(id), maxObject, buf[:])
 	if errors.Is(err, ErrNotFound) {
 		return nil // It was swept after it was listed.
 	}
 	if err == nil {
 		s.out.Bytes += int64(len(obj))
-		_, err = s.repo.keys.openChunk(id, obj)
+		s.plain, err = s.repo.keys.openChunk(id, obj, s.plain)
 	}
 	if err != nil && !errors.Is(err, ErrCorrupt) {
 		return err

@@ -17,6 +17,9 @@ type Session struct {
 	epoch  int64
 	writer string
 
+	// renewing is held while it is found out which sweep was the last.
+	renewing sync.Mutex
+
 	mu     sync.Mutex
 	next   int64
 	parent *Position
@@ -80,7 +83,7 @@ func (s *Session) owns(ctx context.Context) error {
 	return nil
 }
 
-// Put stores a chunk and returns its id. What the session knows to be there costs no request.
+// Put stores a chunk and returns its id. What the session knows to be there costs no request. Many may put at once.
 func (s *Session) Put(ctx context.Context, plain []byte) (ID, error) {
 	id, err := s.repo.ID(plain)
 	if err != nil {
@@ -152,8 +155,11 @@ func (s *Session) Commit(ctx context.Context, save Save) (Manifest, error) {
 }
 
 // renew looks which sweep was the last, before a chunk is renewed. While one goes on nothing is: it may have found the chunk
-// old, and take it when it is young.
+// old, and take it when it is young. Of many at once one looks, since the first look is what counts: who looked before it and
+// was slower may have renewed a chunk under an older sweep than the one that is remembered.
 func (s *Session) renew(ctx context.Context) error {
+	s.renewing.Lock()
+	defer s.renewing.Unlock()
 	s.mu.Lock()
 	seen := s.sweep
 	s.mu.Unlock()

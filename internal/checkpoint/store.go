@@ -71,6 +71,11 @@ func fromStore(err error) error {
 }
 
 func (s store) read(ctx context.Context, name string, limit int64) ([]byte, error) {
+	return s.readInto(ctx, name, limit, nil)
+}
+
+// readInto returns what an object holds, in a buffer if that is long enough.
+func (s store) readInto(ctx context.Context, name string, limit int64, space []byte) ([]byte, error) {
 	var out []byte
 	err := s.try(ctx, func(ctx context.Context) error {
 		r, err := s.bucket.NewReader(ctx, name, nil)
@@ -82,9 +87,9 @@ func (s store) read(ctx context.Context, name string, limit int64) ([]byte, erro
 		if r.Size() > limit {
 			return fmt.Errorf("%d bytes are more than the format allows: %w", r.Size(), ErrCorrupt)
 		}
-		var buf bytes.Buffer
+		buf := bytes.NewBuffer(space[:0])
 		buf.Grow(int(max(r.Size(), 0)) + bytes.MinRead)
-		if _, err := io.Copy(&buf, io.LimitReader(r, limit+1)); err != nil {
+		if _, err := io.Copy(buf, io.LimitReader(r, limit+1)); err != nil {
 			return fromStore(err)
 		}
 		if int64(buf.Len()) > limit {

@@ -245,5 +245,5 @@ func (o *opened) restore(ctx context.Context, m checkpoint.Manifest, dir string,
 		bar.add(int64(len(b)))
 
 		return b, err
-	}, tree.Options{})
+	}, tree.Options{Free: o.Free})
 }

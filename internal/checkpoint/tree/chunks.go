@@ -4,11 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"io"
-	"strconv"
 	"time"
-
-	"github.com/restic/chunker"
 
 	"github.com/southwest-ai/agent-operator/internal/checkpoint"
 )
@@ -20,48 +16,6 @@ const (
 	packSize = 1 << 20
 )
 
-// A cutter cuts a stream where its content says, so that the same content is cut alike wherever it stands.
-type cutter struct {
-	c   *chunker.Chunker
-	pol chunker.Pol
-	o   checkpoint.Chunker
-	// Two buffers in turn: while one chunk is stored the next one is cut.
-	buf [2][]byte
-	n   int
-}
-
-func newCutter(o checkpoint.Chunker) (*cutter, error) {
-	pol, err := strconv.ParseUint(o.Polynomial, 16, 64)
-	if err != nil || o.Min <= 0 || o.Max < o.Min || o.Max > checkpoint.MaxChunk {
-		return nil, fmt.Errorf("cannot cut files as the repository says: %w", checkpoint.ErrInvalid)
-	}
-
-	c := &cutter{pol: chunker.Pol(pol), o: o, buf: [2][]byte{make([]byte, o.Max), make([]byte, o.Max)}}
-	c.c = chunker.New(nil, c.pol)
-
-	return c, nil
-}
-
-// begin prepares the cutter for a stream.
-func (c *cutter) begin(r io.Reader) {
-	c.c.ResetWithBoundaries(r, c.pol, uint(c.o.Min), uint(c.o.Max))
-
-	bits := 0
-	for 1<<(bits+1) <= c.o.Average {
-		bits++
-	}
-
-	c.c.SetAverageBits(bits)
-}
-
-// next returns the next chunk, valid until it has been called twice again, or io.EOF.
-func (c *cutter) next() ([]byte, error) {
-	c.n++
-	chunk, err := c.c.Next(c.buf[c.n%2])
-
-	return chunk.Data, err
-}
-
 // store stores a chunk.
 func (s *saver) store(b []byte) (checkpoint.ID, error) {
 	id, err := s.put(s.ctx, b)
@@ -72,35 +26,66 @@ func (s *saver) store(b []byte) (checkpoint.ID, error) {
 	return id, nil
 }
 
-// A flight is a chunk that is being stored.
+// flights is how many chunks are stored at once: with the one that is read meanwhile, enough for two processors and for a store that
+// is far away, and few enough for the memory.
+const flights = 2
+
+// A flight is a chunk that is being stored, for a part of a file.
 type flight struct {
+	part int
 	id   checkpoint.ID
 	err  error
 	done chan struct{}
 }
 
-// launch begins to store a chunk. Who launches waits until it has landed.
-func (s *saver) launch(b []byte) *flight {
-	f := &flight{done: make(chan struct{})}
+// A fleet is what is being stored of one file, in order. Who launches waits until all have landed.
+type fleet struct {
+	s   *saver
+	k   *known
+	all []*flight
+}
+
+// launch begins to store the bytes of the file's last part, once there is room.
+func (l *fleet) launch(b []byte) error {
+	for len(l.all) >= flights {
+		if err := l.land(); err != nil {
+			return err
+		}
+	}
+
+	f := &flight{part: len(l.k.refs) - 1, done: make(chan struct{})}
+	l.all = append(l.all, f)
 
 	go func() {
 		defer close(f.done)
 
-		f.id, f.err = s.store(b)
+		f.id, f.err = l.s.store(b)
 	}()
 
-	return f
+	return nil
 }
 
-// land returns the chunk's id when it is stored. Nothing that flies lands at once.
-func (f *flight) land() (checkpoint.ID, error) {
-	if f == nil {
-		return checkpoint.ID{}, nil
-	}
+// land waits for the first and notes where its part is.
+func (l *fleet) land() error {
+	f := l.all[0]
+	l.all = l.all[1:]
 
 	<-f.done
 
-	return f.id, f.err
+	l.k.refs[f.part].chunk = f.id
+
+	return f.err
+}
+
+// empty waits for all, and returns the first error.
+func (l *fleet) empty() (err error) {
+	for len(l.all) > 0 {
+		if e := l.land(); err == nil {
+			err = e
+		}
+	}
+
+	return err
 }
 
 // A pack is a chunk that small files share. Until it is stored its parts are known by a number only.

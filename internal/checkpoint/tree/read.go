@@ -158,7 +158,7 @@ func extent(f *os.File, at, size int64) (data, end int64, err error) {
 	return min(data, size), min(end, size), nil
 }
 
-// extent stores a part of a file that has data. While one chunk is stored the next is read, and no more than one.
+// extent stores a part of a file that has data. While some chunks are stored the next is read.
 func (s *saver) extent(f *os.File, k *known, h hash.Hash, from, to int64) (err error) {
 	if from == to {
 		return nil
@@ -167,20 +167,9 @@ func (s *saver) extent(f *os.File, k *known, h hash.Hash, from, to int64) (err e
 	r := &counted{s: s, r: io.NewSectionReader(f, from, to-from)}
 	s.cut.begin(r)
 
-	var last *flight
+	chunks := &fleet{s: s, k: k}
 
-	landed := func() error {
-		id, err := last.land()
-		if last != nil {
-			k.refs[len(k.refs)-1].chunk = id
-		}
-
-		last = nil
-
-		return err
-	}
-
-	defer func() { err = errors.Join(err, landed()) }()
+	defer func() { err = errors.Join(err, chunks.empty()) }()
 
 	for {
 		b, err := s.cut.next()
@@ -192,14 +181,13 @@ func (s *saver) extent(f *os.File, k *known, h hash.Hash, from, to int64) (err e
 			return fmt.Errorf("cannot read a file: %w", bare(err))
 		}
 
-		_, _ = h.Write(b) // A hash takes everything.
+		k.refs = append(k.refs, ref{length: int64(len(b))})
 
-		if err := landed(); err != nil {
+		if err := chunks.launch(b); err != nil {
 			return err
 		}
 
-		last = s.launch(b)
-		k.refs = append(k.refs, ref{length: int64(len(b))})
+		_, _ = h.Write(b) // A hash takes everything.
 	}
 
 	if r.n != to-from {

@@ -36,7 +36,7 @@ func Restore(ctx context.Context, dir string, tree []checkpoint.ID, get Get, o O
 		return nil, err
 	}
 
-	r := &restorer{ctx: ctx, root: root, get: get, limit: newLimit(o.Rate)}
+	r := &restorer{ctx: ctx, root: root, get: get, free: o.Free, limit: newLimit(o.Rate)}
 	if err := r.restore(d); err != nil {
 		return r.notes, err
 	}
@@ -78,6 +78,7 @@ type restorer struct {
 	ctx   context.Context //nolint:containedctx // A restorer is one call.
 	root  *os.Root
 	get   Get
+	free  func([]byte)
 	limit *limit
 	notes []Note
 	// open are the directories on the way, whose modes and times are set when they are left.
@@ -85,8 +86,10 @@ type restorer struct {
 	// last is the chunk that was got last: small files share one.
 	last     checkpoint.ID
 	lastData []byte
-	// ahead is the chunk that is on its way.
-	ahead *fetch
+	// ahead are the chunks that are on their way.
+	ahead []*fetch
+	// wrote is how much was written that the disk was not told to begin with.
+	wrote int
 }
 
 func (r *restorer) path(name string) string {
@@ -218,6 +221,12 @@ func (r *restorer) part(f *os.File, h hash.Hash, part ref, next []ref, at int64)
 	}
 
 	if r.lastData == nil || r.last != part.chunk {
+		if r.free != nil && r.lastData != nil {
+			r.free(r.lastData)
+		}
+
+		r.lastData = nil
+
 		b, err := r.fetched(part.chunk)
 		if err != nil {
 			return fmt.Errorf("cannot read a file's bytes: %w", err)
@@ -239,7 +248,17 @@ func (r *restorer) part(f *os.File, h hash.Hash, part ref, next []ref, at int64)
 		return fmt.Errorf("cannot write a file: %w", bare(err))
 	}
 
+	r.begin(f, len(b))
+
 	return r.limit.wait(r.ctx, len(b))
+}
+
+// begin has the disk begin with what was written, now and then, so that little is left to wait for in the end.
+func (r *restorer) begin(f *os.File, n int) {
+	if r.wrote += n; r.wrote >= 8<<20 {
+		r.wrote = 0
+		_ = unix.SyncFileRange(int(f.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE) // It is only early: sync says what went wrong.
+	}
 }
 
 // dress sets what is beside the content: attributes, permissions, and the time at last.

@@ -13,10 +13,10 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/checkpoint"
 )
 
-// Put stores a chunk of at most checkpoint.MaxChunk bytes. It must not keep the bytes.
+// Put stores a chunk of at most checkpoint.MaxChunk bytes. It must not keep the bytes. A save calls it twice at once at most.
 type Put func(context.Context, []byte) (checkpoint.ID, error)
 
-// Get returns the bytes of a chunk, verified: other bytes than were put are an error.
+// Get returns the bytes of a chunk, verified: other bytes than were put are an error. A restore calls it thrice at once at most.
 type Get func(context.Context, checkpoint.ID) ([]byte, error)
 
 // ErrFormat is returned for what is no tree that this version writes.
@@ -30,6 +30,8 @@ type Options struct {
 	Rate int64
 	// Attempts at a file that changes while it is read; 4 if 0.
 	Attempts int
+	// Free is given the bytes that a restore got and needs no more; nil for nobody.
+	Free func([]byte)
 	// LockWait is how long to wait for a SQLite database that somebody writes; 2 seconds if 0.
 	LockWait time.Duration
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 
 // A heap is a store of chunks in memory.
 type heap struct {
+	mu     sync.Mutex
 	chunks map[checkpoint.ID][]byte
 	puts   int
 	bytes  int64
@@ -36,6 +38,10 @@ func (h *heap) put(_ context.Context, b []byte) (checkpoint.ID, error) {
 	}
 
 	id := checkpoint.ID(sha256.Sum256(b))
+
+	h.mu.Lock()
+	defer h.mu.Unlock()
+
 	if _, ok := h.chunks[id]; !ok {
 		h.chunks[id] = bytes.Clone(b)
 		h.puts++

@@ -190,7 +190,7 @@ func (r *restorer) bring(ctx context.Context, m checkpoint.Manifest) error {
 		done.Add(int64(len(b)))
 
 		return b, err
-	}, tree.Options{})
+	}, tree.Options{Free: r.repo.Free})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 //go:build bench
 
-package bench
+// Package checkpoints measures saves and restores beside others, in a program that links no more than the monitor does.
+package checkpoints
 
 import (
 	"bytes"
@@ -369,7 +370,7 @@ func saveState(ctx context.Context, r *checkpoint.Repository, state string) erro
 
 func restoreState(ctx context.Context, r *checkpoint.Repository, into string) error {
 	_, err := r.Restore(ctx, "0", 2, func(ctx context.Context, m checkpoint.Manifest) error {
-		_, err := tree.Restore(ctx, into, m.Tree, r.Get, tree.Options{})
+		_, err := tree.Restore(ctx, into, m.Tree, r.Get, tree.Options{Free: r.Free})
 
 		return err
 	})

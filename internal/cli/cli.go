@@ -36,6 +36,7 @@ type Commands struct {
 	Trace      TraceCmd           `cmd:"" help:"Show what a pool is made of, down to slots and checkpoints, and what is wrong with it."`
 	Page       PageCmd            `cmd:"" help:"Open the provider's page of pools, on this machine alone and with your rights."`
 	Why        WhyCmd             `cmd:"" help:"Tell why a pool has the size that it has, and who was removed."`
+	Simulate   SimulateCmd        `cmd:"" help:"Replay a load against a policy, and draw the sizes that follow."`
 }
 
 // CheckpointCommands work on one pool's repository.

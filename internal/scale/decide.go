@@ -15,7 +15,8 @@ import (
 //	desired = clamp(min(want, ceiling), Min, Max)
 //
 // Out is followed at once, by OutStep at most unless the load jumped. In follows the most that was desired within the window, by InStep
-// at most, and not at all while there is a veto. Where a load is not known, what is known is followed out and not in.
+// at most, and not at all while there is a veto. Where a load is not known, what is known is followed out and not in; and when all of it is
+// known again after a whole window, nobody knows what was desired in that, so nobody is removed for another.
 func Decide(now time.Time, p Policy, o Observation, h History) (Decision, History) {
 	low, schedule := p.least(now)
 	d := Decision{Replicas: o.Current}
@@ -23,7 +24,8 @@ func Decide(now time.Time, p Policy, o Observation, h History) (Decision, Histor
 	var known bool
 
 	d.Wants, d.Vetoes, known = wants(now, p, o)
-	h = h.noted(now, known)
+	partly, complete := h.Partly, len(d.Vetoes) == 0
+	h = h.noted(now, known, complete)
 
 	if !known {
 		return d.blind(now, p, o, h, low), h
@@ -31,6 +33,11 @@ func Decide(now time.Time, p Policy, o Observation, h History) (Decision, Histor
 
 	budget := d.demand(p, o, low)
 	h = h.with(now, d.Desired, p.Window)
+
+	if complete && !partly.IsZero() && now.Sub(partly) >= p.Window {
+		h = h.with(now, max(d.Desired, min(o.Current, p.Max)), p.Window)
+	}
+
 	d.vetoed(o)
 	d.Wake = earlier(h.expires(p.Window, d.Desired), p.nextSchedule(now))
 	most := max(h.most(), d.Desired)
@@ -131,7 +138,7 @@ func (d *Decision) in(p Policy, o Observation, to int32, said, reason string) {
 
 // blind decides while nothing is known: nobody is removed, unless that is what the fallback says.
 func (d Decision) blind(now time.Time, p Policy, o Observation, h History, low int32) Decision {
-	d.Desired = clamp(o.Current, low, p.Max)
+	d.Desired, d.Wake = clamp(o.Current, low, p.Max), p.nextSchedule(now)
 	said := sentences(d.Wants)
 
 	if len(p.Metrics) == 0 {
@@ -151,7 +158,7 @@ func (d Decision) blind(now time.Time, p Policy, o Observation, h History, low i
 			d.say(ReasonFallback, "from %d to %d: nothing has been known for %s; %s", o.Current, d.Replicas, now.Sub(h.Unknown).Round(time.Second), said)
 
 			return d
-		} else if d.Wake = earlier(due, p.nextSchedule(now)); o.Current >= low {
+		} else if d.Wake = earlier(due, d.Wake); o.Current >= low {
 			d.say(ReasonNoData, "the size stays at %d until %s, when it falls back to %d; %s", o.Current, due.UTC().Format(time.RFC3339), f.Replicas, said)
 
 			return d
@@ -177,16 +184,23 @@ func because(all []Veto) string {
 	return strings.Join(out, ", and ")
 }
 
-// noted remembers since when nothing has been known.
-func (h History) noted(now time.Time, known bool) History {
-	switch {
-	case known:
-		h.Unknown = time.Time{}
-	case h.Unknown.IsZero():
-		h.Unknown = now
-	}
+// noted remembers since when nothing has been known, and since when not all has been.
+func (h History) noted(now time.Time, known, complete bool) History {
+	h.Unknown, h.Partly = since(h.Unknown, now, !known), since(h.Partly, now, !complete)
 
 	return h
+}
+
+// since returns since when something is so.
+func since(before, now time.Time, is bool) time.Time {
+	switch {
+	case !is:
+		return time.Time{}
+	case before.IsZero():
+		return now
+	default:
+		return before
+	}
 }
 
 // with remembers what is desired now and forgets what has left the window.

@@ -81,8 +81,9 @@ type Observation struct {
 type History struct {
 	// Wants are the most workers that were wanted in spans of time, the oldest first.
 	Wants []Span `json:"wants,omitempty"`
-	// Unknown is since when nothing has been known; zero while something is.
+	// Unknown is since when nothing has been known, zero while something is; and Partly since when not all has been, zero while all is.
 	Unknown time.Time `json:"unknown,omitzero"`
+	Partly  time.Time `json:"partly,omitzero"`
 }
 
 // A Span is the most that was wanted from a time on, until the next span begins. It was last wanted at Until.

@@ -109,7 +109,7 @@ func (s *script) line(line string) error {
 }
 
 func (s *script) policy(w string) error {
-	if name, target, ok := strings.Cut(w, "/"); ok {
+	if name, target, ok := strings.Cut(w, "/"); ok && !strings.Contains(w, "=") {
 		n, err := strconv.ParseFloat(target, 64)
 		s.p.Metrics = append(s.p.Metrics, Metric{Name: name, Target: n})
 
@@ -143,9 +143,10 @@ func (s *script) policy(w string) error {
 		s.p.Fallback = &Fallback{After: after, Replicas: int32(size)}
 	case "schedule":
 		lasts, _ := time.ParseDuration(parts[1])
-		size, _ := strconv.Atoi(parts[2])
+		least, zone, _ := strings.Cut(parts[2], "@")
+		size, _ := strconv.Atoi(least)
 
-		c, err := ParseSchedule(parts[0], "", lasts, int32(size))
+		c, err := ParseSchedule(parts[0], zone, lasts, int32(size))
 		s.p.Schedules = append(s.p.Schedules, c)
 
 		return err

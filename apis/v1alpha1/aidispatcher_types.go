@@ -331,6 +331,7 @@ type TokenBudget struct {
 // +kubebuilder:printcolumn:name="QUEUE",type="integer",JSONPath=".status.queueDepth",priority=1
 // +kubebuilder:printcolumn:name="TOKENS",type="integer",JSONPath=".status.tokenUsage",priority=1
 // +kubebuilder:printcolumn:name="TOKENS/MIN",type="integer",JSONPath=".status.tokensPerMinute",priority=1
+// +kubebuilder:printcolumn:name="COST",type="string",JSONPath=".status.cost.amount",priority=1
 // +kubebuilder:printcolumn:name="WHY",type="string",JSONPath=".status.lastScale.reason",priority=1
 
 // An AIDispatcher is a pool of AI agents: stateful, long-lived workers that share a role, a model and a memory.

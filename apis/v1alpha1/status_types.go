@@ -140,6 +140,10 @@ type AIDispatcherStatus struct {
 	// +optional
 	TokensPerMinute *int64 `json:"tokensPerMinute,omitempty"`
 
+	// Cost is what the tokens cost, where the catalog has the model's prices.
+	// +optional
+	Cost *agentv1alpha1.TokenCost `json:"cost,omitempty"`
+
 	// LabelSelector selects the pool's workers, in the form the scale subresource wants.
 	// +optional
 	LabelSelector string `json:"labelSelector,omitempty"`

@@ -143,6 +143,11 @@ func (in *AIDispatcherStatus) DeepCopyInto(out *AIDispatcherStatus) {
 		*out = new(int64)
 		**out = **in
 	}
+	if in.Cost != nil {
+		in, out := &in.Cost, &out.Cost
+		*out = new(agentv1alpha1.TokenCost)
+		**out = **in
+	}
 	if in.Memory != nil {
 		in, out := &in.Memory, &out.Memory
 		*out = new(MemoryStatus)

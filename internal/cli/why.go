@@ -58,8 +58,14 @@ type scalerSeen struct {
 	QueueDepth      *int64     `json:"queueDepth,omitempty"`
 	TokenUsage      *int64     `json:"tokenUsage,omitempty"`
 	TokensPerMinute *int64     `json:"tokensPerMinute,omitempty"`
+	Cost            *tokenCost `json:"cost,omitempty"`
 	Load            *scaleLoad `json:"load,omitempty"`
 	Decisions       []decision `json:"decisions,omitempty"`
+}
+
+type tokenCost struct {
+	Amount   string `json:"amount"`
+	Currency string `json:"currency"`
 }
 
 type scaleLoad struct {
@@ -215,6 +221,10 @@ func (s scaler) story(w io.Writer, now time.Time) error {
 	if at.QueueDepth != nil || at.TokenUsage != nil {
 		fmt.Fprintf(w, "Busy workers: %s, unfinished tasks: %s, tokens: %s, of them in the last minute: %s.\n",
 			number(at.ActiveWorkers), number(at.QueueDepth), number(at.TokenUsage), number(at.TokensPerMinute))
+	}
+
+	if at.Cost != nil {
+		fmt.Fprintf(w, "The tokens cost %s %s.\n", at.Cost.Amount, at.Cost.Currency)
 	}
 
 	if l := at.Load; l != nil {

@@ -14,7 +14,7 @@ import (
 const scalerJSON = `{"apiVersion":"agent.southwest.ai/v1alpha1","kind":"AgentScaler","metadata":{"name":"coder","namespace":"team-a","labels":{"new":"field"}},
 "spec":{"forProvider":{"triggers":[{"type":"QueueDepth","target":5}]}},
 "status":{"conditions":[{"type":"Ready","status":"True","reason":"Available"},{"type":"ScalingActive","status":"False","reason":"LoadUnknown","message":"No worker is removed"}],
-"atProvider":{"replicas":3,"desiredReplicas":2,"queueDepth":7,"activeWorkers":2,"load":{"time":"2026-11-01T12:00:00Z","reason":"Vetoed","message":"2 would do",
+"atProvider":{"replicas":3,"desiredReplicas":2,"queueDepth":7,"cost":{"amount":"1.250000","currency":"USD"},"activeWorkers":2,"load":{"time":"2026-11-01T12:00:00Z","reason":"Vetoed","message":"2 would do",
 "vetoes":[{"name":"Partial","message":"QueueDepth: 2 of 3 workers reported"}],
 "triggers":[{"type":"QueueDepth","value":"7","target":"5","want":2},{"type":"PendingTasks","target":"3","unknown":"nobody told it"}]},
 "decisions":[{"time":"2026-11-01T11:59:00Z","from":5,"to":3,"reason":"LoadLower","message":"from 5 to 3",
@@ -23,6 +23,7 @@ const scalerJSON = `{"apiVersion":"agent.southwest.ai/v1alpha1","kind":"AgentSca
 const scalerStory = `team-a/coder asks for 3 workers and wants 2.
 ScalingActive is False (LoadUnknown): No worker is removed
 Busy workers: 2, unfinished tasks: 7, tokens: unknown, of them in the last minute: unknown.
+The tokens cost 1.250000 USD.
 
 What it sees (30s ago): Vetoed, 2 would do
   QueueDepth    7 at 5 per worker  wants 2

@@ -5,6 +5,7 @@ import (
 
 	"k8s.io/utils/ptr"
 
+	agentv1alpha1 "github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"github.com/southwest-ai/agent-operator/apis/input/v1beta1"
 	"github.com/southwest-ai/agent-operator/apis/v1alpha1"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
@@ -64,6 +65,8 @@ type model struct {
 	gateway, neverAsks bool
 	// Where the gateway's figures are.
 	tokensQuery string
+	// What its tokens cost, nil where nobody knows.
+	prices *agentv1alpha1.TokenPrices
 }
 
 // keyForMonitor says whether the monitor puts a key on requests.
@@ -192,6 +195,7 @@ func resolveModel(s v1alpha1.AIDispatcherSpec, cat *Catalog) (model, error) {
 		out := model{
 			endpoint: m.Endpoint, name: m.Model, protocol: m.Protocol,
 			gateway: m.Metering == v1beta1.MeteringGateway, tokensQuery: m.TokensQuery, neverAsks: m.AskForUsage != nil && !*m.AskForUsage,
+			prices: m.Prices,
 		}
 		if m.SecretRef != nil {
 			out.secretName, out.secretKey = m.SecretRef.Name, m.SecretRef.Key

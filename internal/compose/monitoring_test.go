@@ -232,6 +232,22 @@ func TestGatewayGetsTheAgentsKey(t *testing.T) {
 	}
 }
 
+// What the tokens cost is for the scaler to reckon, and its sum is the pool's. An endpoint of the claim's own has prices that no catalog knows.
+func TestPricesReachTheScaler(t *testing.T) {
+	const model = `prices: {currency: USD, inputPerMillion: "2.50", outputPerMillion: "10", cachedInputPerMillion: "1.25"}`
+
+	want := &agentv1alpha1.TokenPrices{Currency: "USD", InputPerMillion: "2.50", OutputPerMillion: "10", CachedInputPerMillion: "1.25"}
+
+	for spec, want := range map[string]*agentv1alpha1.TokenPrices{"": want, "modelEndpoint: https://own.example.org/v1": nil} {
+		s := &agentv1alpha1.AgentScaler{}
+		decode(t, monitored(t, spec, "", "", model), resourceAgentScaler, s)
+
+		if diff := cmp.Diff(want, s.Spec.ForProvider.TokenPrices); diff != "" {
+			t.Errorf("%q: -want, +got:\n%s", spec, diff)
+		}
+	}
+}
+
 // Figures are scraped by annotation unless the catalog says otherwise, by a PodMonitor where it says so, and pushed with
 // secrets that only the monitor sees.
 func TestFiguresGetOut(t *testing.T) {
@@ -315,11 +331,18 @@ func TestMonitoringIsValidated(t *testing.T) {
 		"InboundProto": {reason: "A protocol is one that there is.", role: "inbound: {protocol: gRPC}", want: `roles[coder].inbound.protocol: "gRPC" is not a protocol: choose HTTP or A2A`},
 		"PortName":     {reason: "The names of the monitor's ports are taken.", role: "ports: [{name: inbound, containerPort: 8080}]", want: `roles[coder].ports[0].name: "inbound" is taken: choose another`},
 		"Metering":     {reason: "Somebody counts.", model: "metering: Nobody", want: `models[gpt-4].metering: "Nobody" is not a way to count: choose Proxy or Gateway`},
-		"AskGateway":   {reason: "What is not there asks for nothing.", model: "metering: Gateway, askForUsage: true", want: "models[gpt-4].askForUsage: is for the monitor's own proxy, and Gateway has none: remove it"},
-		"PushURL":      {reason: "Figures go to a URL.", monitor: "metrics: {push: {url: metrics}}", want: `monitor.metrics.push.url: "metrics" is not a URL such as https://models.example.org/v1`},
-		"PushSecret":   {reason: "A Secret has a name.", monitor: "metrics: {push: {url: 'https://m.example.org', tokenSecretRef: {name: A_B, key: k}}}", want: `monitor.metrics.push.tokenSecretRef.name: "A_B" cannot name a Secret`},
-		"PushHeader":   {reason: "A comma would make two of one.", monitor: "metrics: {push: {url: 'https://m.example.org', headers: {X-A: 'b,c'}}}", want: `monitor.metrics.push.headers: "X-A": "b,c" cannot be sent`},
-		"PushKey":      {reason: "A token is no header of the catalog.", monitor: "metrics: {push: {url: 'https://m.example.org', headers: {authorization: x}}}", want: "monitor.metrics.push.headers: authorization is set by the monitor, a token by tokenSecretRef: remove it"},
+		"PricesGateway": {
+			reason: "A gateway has its own bill.", model: "metering: Gateway, prices: {currency: USD, inputPerMillion: '1', outputPerMillion: '2'}",
+			want: "models[gpt-4].prices: are for tokens that the monitor counts, and Gateway has a bill of its own: remove them",
+		},
+		"Currency":   {reason: "An amount has a currency.", model: "prices: {currency: Dollar, inputPerMillion: '1', outputPerMillion: '2'}", want: `models[gpt-4].prices.currency: "Dollar" is no currency`},
+		"Price":      {reason: "And a price is a number.", model: "prices: {currency: USD, inputPerMillion: '1', outputPerMillion: '2,50'}", want: `models[gpt-4].prices.outputPerMillion: "2,50" is no price of a million tokens`},
+		"NoPrice":    {reason: "Of which none is missing.", model: "prices: {currency: USD, outputPerMillion: '2'}", want: `models[gpt-4].prices.inputPerMillion: "" is no price of a million tokens`},
+		"AskGateway": {reason: "What is not there asks for nothing.", model: "metering: Gateway, askForUsage: true", want: "models[gpt-4].askForUsage: is for the monitor's own proxy, and Gateway has none: remove it"},
+		"PushURL":    {reason: "Figures go to a URL.", monitor: "metrics: {push: {url: metrics}}", want: `monitor.metrics.push.url: "metrics" is not a URL such as https://models.example.org/v1`},
+		"PushSecret": {reason: "A Secret has a name.", monitor: "metrics: {push: {url: 'https://m.example.org', tokenSecretRef: {name: A_B, key: k}}}", want: `monitor.metrics.push.tokenSecretRef.name: "A_B" cannot name a Secret`},
+		"PushHeader": {reason: "A comma would make two of one.", monitor: "metrics: {push: {url: 'https://m.example.org', headers: {X-A: 'b,c'}}}", want: `monitor.metrics.push.headers: "X-A": "b,c" cannot be sent`},
+		"PushKey":    {reason: "A token is no header of the catalog.", monitor: "metrics: {push: {url: 'https://m.example.org', headers: {authorization: x}}}", want: "monitor.metrics.push.headers: authorization is set by the monitor, a token by tokenSecretRef: remove it"},
 		"Budget": {
 			reason: "A budget that nobody keeps is refused.", spec: "tokenBudget: {tokensPerMinute: 10}", model: "metering: Gateway",
 			want: `spec.tokenBudget cannot be kept for model "gpt-4", whose tokens a gateway counts: remove it, and have the platform team set the limit at the gateway`,

@@ -74,7 +74,7 @@ type observedStore struct {
 }
 
 // The figures of a scaler that become the pool's.
-var scalerFigures = []string{"activeWorkers", "queueDepth", "tokenUsage", "tokensPerMinute"}
+var scalerFigures = []string{"activeWorkers", "queueDepth", "tokenUsage", "tokensPerMinute", "cost"}
 
 func observe(xr *structpb.Struct, composed map[string]*structpb.Struct) observation {
 	return observation{

@@ -100,6 +100,12 @@ func (p *pool) agentScaler() *structpb.Struct {
 		params["tokensQuery"] = strings.NewReplacer("$NAMESPACE", p.Claim.Namespace, "$DISPATCHER", p.Claim.Name).Replace(q)
 	}
 
+	if c := p.model.prices; c != nil {
+		params["tokenPrices"] = object{
+			"currency": c.Currency, "inputPerMillion": c.InputPerMillion, "outputPerMillion": c.OutputPerMillion, "cachedInputPerMillion": orNil(c.CachedInputPerMillion),
+		}
+	}
+
 	return p.managed("AgentScaler", params, nil, nil)
 }
 

@@ -183,7 +183,36 @@ func validateMetering(p *problems, at string, m *v1beta1.Model) {
 		p.add(at+".tokensQuery", "is for tokens that a gateway counts: set metering: %s, or remove it", v1beta1.MeteringGateway)
 	}
 
+	validatePrices(p, at+".prices", m)
+
 	if m.AskForUsage != nil && m.Metering == v1beta1.MeteringGateway {
 		p.add(at+".askForUsage", "is for the monitor's own proxy, and %s has none: remove it", m.Metering)
+	}
+}
+
+// The rules of the API, which nobody checks in a function's input.
+var (
+	oneCurrency = regexp.MustCompile(`^[A-Z]{3}$`)
+	onePrice    = regexp.MustCompile(`^[0-9]{1,6}(\.[0-9]{1,6})?$`)
+)
+
+func validatePrices(p *problems, at string, m *v1beta1.Model) {
+	c := m.Prices
+	if c == nil {
+		return
+	}
+
+	if m.Metering == v1beta1.MeteringGateway {
+		p.add(at, "are for tokens that the monitor counts, and %s has a bill of its own: remove them", m.Metering)
+	}
+
+	if !oneCurrency.MatchString(c.Currency) {
+		p.add(at+".currency", "%q is no currency: write its three letters, such as USD", c.Currency)
+	}
+
+	for name, price := range map[string]string{"inputPerMillion": c.InputPerMillion, "outputPerMillion": c.OutputPerMillion, "cachedInputPerMillion": c.CachedInputPerMillion} {
+		if !onePrice.MatchString(price) && (price != "" || name != "cachedInputPerMillion") {
+			p.add(at+"."+name, "%q is no price of a million tokens: write a decimal number in quotes, such as \"2.50\"", price)
+		}
 	}
 }

@@ -107,6 +107,7 @@ func TestScalerFollowsLoad(t *testing.T) {
 	s.Spec.ForProvider.Triggers = []v1alpha1.Trigger{{Type: v1alpha1.TriggerQueueDepth, Target: 5}}
 	s.Spec.ForProvider.MinReplicaCount, s.Spec.ForProvider.MaxReplicaCount = ptr[int32](1), ptr[int32](6)
 	s.Spec.ForProvider.ScaleDown = &v1alpha1.ScaleDown{StabilizationSeconds: ptr[int32](0)}
+	s.Spec.ForProvider.TokenPrices = &v1alpha1.TokenPrices{Currency: "USD", InputPerMillion: "2", OutputPerMillion: "10"}
 	create(t, d, s)
 	replicasAre(t, d, 2)
 
@@ -141,26 +142,30 @@ func TestScalerFollowsLoad(t *testing.T) {
 		t.Errorf("%d replicas after a worker fell silent, want 6", got)
 	}
 
-	// What they used is known, and still is when another provider goes on.
-	used := func(want int64) {
+	// What they used and what that cost is known, and still is when another provider goes on.
+	used := func(want int64, cost string) {
 		t.Helper()
 		eventually(t, func() string {
 			if n := get(t, s).Status.AtProvider.TokenUsage; n == nil || *n != want {
 				return fmt.Sprintf("%v tokens were used, want %d", n, want)
 			}
 
+			if c := get(t, s).Status.AtProvider.Cost; c == nil || *c != (v1alpha1.TokenCost{Amount: cost, Currency: "USD"}) {
+				return fmt.Sprintf("they cost %v, want %s", c, cost)
+			}
+
 			return ""
 		})
 	}
 
-	used(111)
+	used(111, "0.000310")
 	stop()
 	startProvider(t)
 	first.say(func(s *monitorapi.Status) { s.Tokens.Input = 130 })
 	second.mu.Lock()
 	second.silent = false
 	second.mu.Unlock()
-	used(141)
+	used(141, "0.000370")
 
 	// All is told again: they are idle.
 	second.say(func(s *monitorapi.Status) { s.Tasks.QueueDepth = ptr[int64](0) })

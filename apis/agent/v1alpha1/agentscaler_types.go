@@ -146,6 +146,46 @@ const (
 	SizedByOthers SizeWriter = "Others"
 )
 
+// TokenPrices are what a model's tokens cost.
+type TokenPrices struct {
+	// Currency of the prices: three letters, such as USD.
+	// +kubebuilder:validation:Pattern=`^[A-Z]{3}$`
+	Currency string `json:"currency"`
+
+	// InputPerMillion is the price of a million input tokens, such as "2.50".
+	// +kubebuilder:validation:Pattern=`^[0-9]{1,6}(\.[0-9]{1,6})?$`
+	InputPerMillion string `json:"inputPerMillion"`
+
+	// OutputPerMillion is the price of a million output tokens, those of reasoning included.
+	// +kubebuilder:validation:Pattern=`^[0-9]{1,6}(\.[0-9]{1,6})?$`
+	OutputPerMillion string `json:"outputPerMillion"`
+
+	// CachedInputPerMillion is the price of a million input tokens that the model server had cached. InputPerMillion where it is empty.
+	// +optional
+	// +kubebuilder:validation:Pattern=`^[0-9]{1,6}(\.[0-9]{1,6})?$`
+	CachedInputPerMillion string `json:"cachedInputPerMillion,omitempty"`
+}
+
+// A TokenCost is what tokens cost.
+type TokenCost struct {
+	// Amount is a decimal number with six places.
+	Amount string `json:"amount"`
+
+	// Currency of the amount.
+	Currency string `json:"currency"`
+}
+
+// PricedTokens are how far a worker's tokens have been added to the cost.
+type PricedTokens struct {
+	// Output tokens.
+	// +optional
+	Output int64 `json:"output,omitempty"`
+
+	// Cached input tokens.
+	// +optional
+	Cached int64 `json:"cached,omitempty"`
+}
+
 // AgentScalerParameters are what the scaler is asked to do. The words are KEDA's where KEDA has one.
 // +kubebuilder:validation:XValidation:rule="!has(self.minReplicaCount) || !has(self.maxReplicaCount) || self.minReplicaCount <= self.maxReplicaCount",message="minReplicaCount must not be larger than maxReplicaCount: lower the one or raise the other"
 // +kubebuilder:validation:XValidation:rule="self.scaleTargetRef == oldSelf.scaleTargetRef",message="scaleTargetRef cannot change: make a new AgentScaler for another target"
@@ -210,6 +250,10 @@ type AgentScalerParameters struct {
 	// +kubebuilder:validation:MaxLength=4096
 	TokensQuery string `json:"tokensQuery,omitempty"`
 
+	// TokenPrices are what the tokens cost that the workers count. Without it nobody knows.
+	// +optional
+	TokenPrices *TokenPrices `json:"tokenPrices,omitempty"`
+
 	// TokensPerMinute is the budget of all workers together.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
@@ -249,6 +293,14 @@ type AgentScalerObservation struct {
 	// TokenCounters are how far the tokens of each worker that runs have been added to tokenUsage, by worker: so none is added twice.
 	// +optional
 	TokenCounters map[string]int64 `json:"tokenCounters,omitempty"`
+
+	// Cost is what the tokens cost that were used since there are prices, each at the price of its time.
+	// +optional
+	Cost *TokenCost `json:"cost,omitempty"`
+
+	// CostCounters are how far the tokens of each worker that runs have been added to the cost, beside tokenCounters.
+	// +optional
+	CostCounters map[string]PricedTokens `json:"costCounters,omitempty"`
 
 	// LastScale is the last change of the target's size. It is recorded just before the change is made.
 	// +optional

@@ -413,6 +413,10 @@ type Model struct {
 	// +optional
 	TokensQuery string `json:"tokensQuery,omitempty"`
 
+	// Prices of the model's tokens, from which the status of a pool says what they cost. Without it nobody knows.
+	// +optional
+	Prices *agentv1alpha1.TokenPrices `json:"prices,omitempty"`
+
 	// AskForUsage lets the monitor ask for the usage of a stream where an agent did not. True where it is empty; false for a
 	// model server that does not bear the question, whose streams then count as missing.
 	// +optional

@@ -6,6 +6,7 @@ package v1beta1
 
 import (
 	"github.com/crossplane/crossplane/apis/v2/core/v2"
+	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"k8s.io/api/core/v1"
 	runtime "k8s.io/apimachinery/pkg/runtime"
 )
@@ -269,6 +270,11 @@ func (in *Model) DeepCopyInto(out *Model) {
 		in, out := &in.SecretRef, &out.SecretRef
 		*out = new(v1.SecretKeySelector)
 		(*in).DeepCopyInto(*out)
+	}
+	if in.Prices != nil {
+		in, out := &in.Prices, &out.Prices
+		*out = new(v1alpha1.TokenPrices)
+		**out = **in
 	}
 	if in.AskForUsage != nil {
 		in, out := &in.AskForUsage, &out.AskForUsage

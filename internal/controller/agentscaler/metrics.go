@@ -1,6 +1,7 @@
 package agentscaler
 
 import (
+	"strconv"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,7 +15,7 @@ type Metrics struct {
 	decisions *prometheus.CounterVec
 	workers   *prometheus.CounterVec
 
-	replicas, desired, active, depth, tokens, vetoed *prometheus.Desc
+	replicas, desired, active, depth, tokens, cost, vetoed *prometheus.Desc
 
 	mu    sync.Mutex
 	pools map[types.NamespacedName]v1alpha1.AgentScalerObservation
@@ -22,8 +23,8 @@ type Metrics struct {
 
 // NewMetrics returns metrics that are not registered yet.
 func NewMetrics() *Metrics {
-	ofPool := func(name, help string) *prometheus.Desc {
-		return prometheus.NewDesc("aidispatcher_pool_"+name, help, []string{"namespace", "scaler"}, nil)
+	ofPool := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("aidispatcher_pool_"+name, help, append([]string{"namespace", "scaler"}, labels...), nil)
 	}
 
 	return &Metrics{
@@ -41,6 +42,7 @@ func NewMetrics() *Metrics {
 		active:   ofPool("active_workers", "Workers with a task in flight, as the status tells."),
 		depth:    ofPool("queue_depth", "Unfinished tasks, as the status tells."),
 		tokens:   ofPool("tokens_total", "Tokens that were used since the AgentScaler is there, as the status tells."),
+		cost:     ofPool("cost_total", "What the tokens cost since there are prices, in a currency, as the status tells.", "currency"),
 		vetoed:   ofPool("vetoes", "Reasons for which no worker may be removed now, as the status tells."),
 
 		pools: map[types.NamespacedName]v1alpha1.AgentScalerObservation{},
@@ -52,7 +54,7 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	m.decisions.Describe(ch)
 	m.workers.Describe(ch)
 
-	for _, d := range []*prometheus.Desc{m.replicas, m.desired, m.active, m.depth, m.tokens, m.vetoed} {
+	for _, d := range []*prometheus.Desc{m.replicas, m.desired, m.active, m.depth, m.tokens, m.cost, m.vetoed} {
 		ch <- d
 	}
 }
@@ -84,6 +86,12 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 			tell(m.tokens, prometheus.CounterValue, float64(*at.TokenUsage))
 		}
 
+		if at.Cost != nil {
+			if v, err := strconv.ParseFloat(at.Cost.Amount, 64); err == nil {
+				ch <- prometheus.MustNewConstMetric(m.cost, prometheus.CounterValue, v, name.Namespace, name.Name, at.Cost.Currency)
+			}
+		}
+
 		if at.Load != nil {
 			tell(m.vetoed, prometheus.GaugeValue, float64(len(at.Load.Vetoes)))
 		}
@@ -95,7 +103,7 @@ func (m *Metrics) pool(name types.NamespacedName, at v1alpha1.AgentScalerObserva
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
-	at.TokenCounters, at.Decisions = nil, nil
+	at.TokenCounters, at.CostCounters, at.Decisions = nil, nil, nil
 	m.pools[name] = *at.DeepCopy()
 }
 

@@ -27,6 +27,7 @@ func (e *external) publish(mg *v1alpha1.AgentScaler) {
 
 	at, f := &mg.Status.AtProvider, v.Figures
 	at.ActiveWorkers, at.QueueDepth, at.TokenUsage, at.TokensPerMinute, at.TokenCounters = narrow(f.Active), f.Depth, f.Tokens, f.PerMinute, f.Counters
+	at.Cost, at.CostCounters = f.Cost, f.CostCounters
 	at.Load = nil
 
 	if e.aim.byLoad(mg.Spec.ForProvider) {

@@ -45,8 +45,11 @@ type Figures struct {
 	Active, Depth *int64
 	// Tokens were used since the scaler is there, PerMinute of them in the last minute.
 	Tokens, PerMinute *int64
-	// Counters are how far the tokens of each worker were added, by worker.
-	Counters map[string]int64
+	// Cost is what they cost, nil where nobody knows.
+	Cost *v1alpha1.TokenCost
+	// Counters and CostCounters are how far the tokens of each worker were added, by worker.
+	Counters     map[string]int64
+	CostCounters map[string]v1alpha1.PricedTokens
 }
 
 // A View is what is known of a pool.
@@ -169,7 +172,7 @@ func (m *Meter) Forget(s *v1alpha1.AgentScaler) {
 // newPool returns a pool that goes on where the status of its scaler says that it was.
 func newPool(s *v1alpha1.AgentScaler, now time.Time, at Sized) *pool {
 	seen := s.Status.AtProvider
-	p := &pool{key: client.ObjectKeyFromObject(s), tokens: newTokens(seen.TokenUsage, seen.TokenCounters), published: now}
+	p := &pool{key: client.ObjectKeyFromObject(s), tokens: newTokens(seen), published: now}
 
 	// What was wanted before is not known. Nobody is removed before it would have been forgotten.
 	p.history.Wants = []scale.Span{{From: now, Until: now, Want: at.Current}}
@@ -184,6 +187,7 @@ func (p *pool) follow(s *v1alpha1.AgentScaler, at Sized) {
 	p.told, p.reason = toldBy(s.Status.AtProvider)
 	p.auto = len(params.Triggers) > 0 && !params.Suspend
 	p.policy, p.query, p.billing = PolicyOf(params), "", params.TokensQuery
+	p.tokens.cost.follow(params.TokenPrices)
 
 	for _, t := range params.Triggers {
 		p.query = cmp.Or(p.query, t.Query)
@@ -358,7 +362,7 @@ func toldBy(at v1alpha1.AgentScalerObservation) (Figures, string) {
 }
 
 func (f Figures) clone() Figures {
-	f.Counters = maps.Clone(f.Counters)
+	f.Counters, f.CostCounters = maps.Clone(f.Counters), maps.Clone(f.CostCounters)
 
 	return f
 }

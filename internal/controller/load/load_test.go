@@ -80,7 +80,7 @@ func TestReadings(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			tc.measure.pods = map[string]bool{"a": true, "b": true}
-			p := &pool{tokens: newTokens(nil, nil)}
+			p := &pool{tokens: newTokens(v1alpha1.AgentScalerObservation{})}
 
 			for _, typ := range []v1alpha1.TriggerType{v1alpha1.TriggerQueueDepth, v1alpha1.TriggerPendingTasks, v1alpha1.TriggerTokensPerMinute} {
 				p.policy.Metrics = append(p.policy.Metrics, scale.Metric{Name: string(typ), Target: 1})
@@ -112,7 +112,7 @@ func TestTokensOnce(t *testing.T) {
 		var (
 			clock   = now
 			workers = map[string]*worker{"a": {started: now}, "b": {started: now}}
-			sum     = newTokens(nil, nil)
+			sum     = newTokens(v1alpha1.AgentScalerObservation{})
 			want    int64
 			unseen  = map[string]int64{}
 		)
@@ -141,7 +141,7 @@ func TestTokensOnce(t *testing.T) {
 
 				sum.add(clock, answers, map[string]bool{"a": true, "b": true})
 			case 3: // Another provider goes on with what the status tells.
-				sum = newTokens(&sum.total, sum.counters)
+				sum = newTokens(v1alpha1.AgentScalerObservation{TokenUsage: &sum.total, TokenCounters: sum.counters})
 			}
 
 			if sum.total != want {
@@ -153,7 +153,7 @@ func TestTokensOnce(t *testing.T) {
 
 // Counters of workers that are gone are not kept for ever.
 func TestTokensForget(t *testing.T) {
-	sum := newTokens(nil, nil)
+	sum := newTokens(v1alpha1.AgentScalerObservation{})
 	sum.add(now, []monitorapi.Status{says("a", 0, 0, 7), says("b", 0, 0, 5)}, map[string]bool{"a": true, "b": true})
 	sum.add(now, nil, map[string]bool{"b": true})
 
@@ -281,7 +281,7 @@ func TestPolicy(t *testing.T) {
 
 // A gateway's counter is followed from where it was when the pool came, through its restarts and ours.
 func TestTokensOfAGateway(t *testing.T) {
-	sum := newTokens(nil, nil)
+	sum := newTokens(v1alpha1.AgentScalerObservation{})
 
 	for i, step := range []struct {
 		counter float64
@@ -290,7 +290,7 @@ func TestTokensOfAGateway(t *testing.T) {
 	}{{1000, "", 0}, {1010, "", 10}, {0, "away", 10}, {1030, "", 30}, {5, "", 35}} {
 		sum.bill(now.Add(time.Duration(i)*time.Second), scale.Reading{Value: step.counter, Unknown: step.unknown})
 		// Another provider goes on.
-		next := newTokens(&sum.total, sum.counters)
+		next := newTokens(v1alpha1.AgentScalerObservation{TokenUsage: &sum.total, TokenCounters: sum.counters})
 		next.used = sum.used
 		sum = next
 

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 	"github.com/southwest-ai/agent-operator/internal/scale"
 )
@@ -17,6 +18,8 @@ type tokens struct {
 	total    int64
 	known    bool
 	counters map[string]int64
+	// cost is what they cost.
+	cost cost
 	// used are the tokens of the last minute, by when they were seen.
 	used []use
 }
@@ -26,12 +29,13 @@ type use struct {
 	n  int64
 }
 
-func newTokens(total *int64, counters map[string]int64) tokens {
-	t := tokens{counters: map[string]int64{}}
-	maps.Copy(t.counters, counters)
+// newTokens returns tokens that go on where a status says that they were.
+func newTokens(at v1alpha1.AgentScalerObservation) tokens {
+	t := tokens{counters: map[string]int64{}, cost: newCost(at)}
+	maps.Copy(t.counters, at.TokenCounters)
 
-	if total != nil {
-		t.total, t.known = *total, true
+	if at.TokenUsage != nil {
+		t.total, t.known = *at.TokenUsage, true
 	}
 
 	return t
@@ -53,12 +57,15 @@ func (t *tokens) add(now time.Time, answers []monitorapi.Status, pods map[string
 		}
 
 		id, n := identity(s), s.Tokens.Input+s.Tokens.Output
-		grown += max(0, n-t.counters[id])
-		t.counters[id] = max(n, t.counters[id])
+		before, counted := t.counters[id]
+		grown += max(0, n-before)
+		t.cost.add(id, *s.Tokens, before, counted)
+		t.counters[id] = max(n, before)
 		t.known = true
 	}
 
 	maps.DeleteFunc(t.counters, func(id string, _ int64) bool { return !pods[podOf(id)] })
+	maps.DeleteFunc(t.cost.counters, func(id string, _ v1alpha1.PricedTokens) bool { return !pods[podOf(id)] })
 	t.grow(now, grown)
 }
 

@@ -199,7 +199,7 @@ func (p *pool) unknown(why string) {
 
 // billed returns the figures of the tokens.
 func (p *pool) billed() Figures {
-	f := Figures{Counters: p.tokens.counters}
+	f := Figures{Counters: p.tokens.counters, Cost: p.tokens.cost.told(), CostCounters: p.tokens.cost.counters}
 
 	if p.tokens.known {
 		total, used := p.tokens.total, p.tokens.perMinute()

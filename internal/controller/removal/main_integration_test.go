@@ -47,6 +47,23 @@ func runTests(m *testing.M) int {
 
 	env := &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("..", "..", "..", "package", "provider", "crds")}, ErrorIfCRDPathMissing: true}
 
+	dir, err := os.MkdirTemp("", "apiserver")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+
+		return 1
+	}
+	defer os.RemoveAll(dir) // It is of no use any longer.
+
+	program, err := restartingAPIServer(assets, dir)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+
+		return 1
+	}
+
+	env.ControlPlane.GetAPIServer().Path = program
+
 	cfg, err := env.Start()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "cannot start the API server:", err)

@@ -116,7 +116,8 @@ func parse(path string, b []byte) *Page {
 		case *ast.FencedCodeBlock:
 			p.Blocks = append(p.Blocks, p.block(n))
 		case *ast.CodeSpan:
-			p.Spans = append(p.Spans, Span{Line: p.line(n), Text: p.text(n)})
+			// A line that ends within it is a blank to its reader.
+			p.Spans = append(p.Spans, Span{Line: p.line(n), Text: strings.ReplaceAll(p.text(n), "\n", " ")})
 		case *ast.Link:
 			p.Links = append(p.Links, Link{Line: p.line(n), Target: string(n.Destination)})
 		case *ast.Image:

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,7 +39,7 @@ func start(t *testing.T, base, env []string, command ...string) *process {
 	}
 
 	p := &process{cmd: exec.CommandContext(context.Background(), command[0], command[1:]...), done: make(chan struct{})}
-	p.cmd.Env = append(base, env...)
+	p.cmd.Env = slices.Concat(base, env)
 
 	r, w := io.Pipe()
 	p.cmd.Stdout, p.cmd.Stderr = w, w

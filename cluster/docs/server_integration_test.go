@@ -42,11 +42,12 @@ var needMore = []struct{ has, reason string }{
 	{"wait", "somebody who makes it true"},
 	{"exec", "a container"},
 	{"port-forward", "a pod"},
-	{"aidispatch", "the plugin"},
 	{"pkg.crossplane.io", "Crossplane's kinds"},
 	{"providers", "Crossplane's kinds"},
 	{"managedresourcedefinitions", "Crossplane's kinds"},
 	{"composition", "Crossplane's kinds"},
+	{"examples/operations", "Crossplane's kinds"},
+	{"https://", "the network"},
 	{"operations.ops.crossplane.io", "Crossplane's kinds"},
 	{"cronoperation", "Crossplane's kinds"},
 	{"watchoperation", "Crossplane's kinds"},
@@ -290,7 +291,8 @@ func kubectlCommands(t *testing.T, p *Page) []Command {
 		}
 
 		for _, c := range all {
-			if c.Args[0] == "kubectl" {
+			// The plugin is read by its own grammar.
+			if c.Args[0] == "kubectl" && first(c.Args[1:]) != "aidispatch" {
 				out = append(out, c)
 			}
 		}

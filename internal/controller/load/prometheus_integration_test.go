@@ -168,7 +168,7 @@ func until(t *testing.T, m *Meter, what string, ok func(measure, map[string]scal
 		l := look{dispatcher: "coder", config: storeconfig.Key{Kind: "ClusterProviderConfig", Name: "default"}}
 		l.key.Namespace = "team-a"
 
-		p := &pool{tokens: newTokens(nil, nil), policy: scale.Policy{Metrics: []scale.Metric{{Name: "QueueDepth", Target: 5}}}}
+		p := &pool{tokens: newTokens(v1alpha1.AgentScalerObservation{}), policy: scale.Policy{Metrics: []scale.Metric{{Name: "QueueDepth", Target: 5}}}}
 		seen := m.measure(t.Context(), l)
 		p.take(time.Now(), seen)
 

@@ -118,6 +118,8 @@ func (f *fleet) fill(t *testing.T, kube client.Client, n int) {
 }
 
 func (f *fleet) pool(t *testing.T, kube client.Client, i int) error {
+	t.Helper()
+
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort(addressOf(i), strconv.Itoa(monitorapi.Port)))
 	if err != nil {
 		return err
@@ -256,12 +258,12 @@ func TestPoolsAtRest(t *testing.T) {
 
 			f.fill(t, kube, n)
 			p := provide(t, kubeconfig)
-			was := followed(t, kube, n)
+			followed(t, kube, n)
 
 			// What was told at first is told no more than once again.
 			time.Sleep(time.Minute)
 
-			was = followed(t, kube, n)
+			was := followed(t, kube, n)
 			before, asked, queries := p.sample(t), f.asked.Load(), f.queries.Load()
 
 			time.Sleep(rest)

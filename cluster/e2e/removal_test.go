@@ -48,7 +48,7 @@ func occupy(t *testing.T, p corev1.Pod, seconds int) string {
 	eventually(t, "the worker is busy", func(ctx context.Context) error {
 		s, err := workerStatus(ctx, p)
 		if err != nil || !is(s.Tasks.InFlight, 1) {
-			return fmt.Errorf("it says %+v, %v", s.Tasks, err)
+			return fmt.Errorf("it says %+v, %w", s.Tasks, err)
 		}
 
 		return nil
@@ -75,7 +75,7 @@ func completed(t *testing.T, p corev1.Pod, task string) {
 
 		var is struct{ Status struct{ State string } }
 		if err := json.NewDecoder(rsp.Body).Decode(&is); err != nil || is.Status.State != "TASK_STATE_COMPLETED" {
-			return fmt.Errorf("it is %q, %v", is.Status.State, err)
+			return fmt.Errorf("it is %q, %w", is.Status.State, err)
 		}
 
 		return nil

@@ -125,6 +125,8 @@ func living(t *testing.T, ad *v1alpha1.AIDispatcher) map[string]alive {
 
 // Workers that are at work when the packages are replaced stay at it, each of them, and the new provider goes on with their pools.
 func poolsOutliveAnUpgrade(t *testing.T, ad, planners *v1alpha1.AIDispatcher) {
+	t.Helper()
+
 	if err := try("make", "push", "install-yaml", "VERSION="+nextVersion); err != nil {
 		t.Fatal(err)
 	}
@@ -235,6 +237,8 @@ func operation(t *testing.T, selector string) answer {
 
 // poolIsOperated applies the examples of Operations, and looks that they do what they say.
 func poolIsOperated(t *testing.T, ad *v1alpha1.AIDispatcher, workers map[string]corev1.Pod) {
+	t.Helper()
+
 	apply := func(verb, file string, replace ...string) {
 		t.Helper()
 

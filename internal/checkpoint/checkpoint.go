@@ -159,7 +159,7 @@ func Create(ctx context.Context, b *blob.Bucket, key DataKey, p Pool, o Options)
 func Open(ctx context.Context, b *blob.Bucket, key DataKey, o Options) (*Repository, error) {
 	o = o.withDefaults()
 	s := store{bucket: b, opts: o}
-	doc, err := s.read(ctx, poolName, maxDocument)
+	doc, err := s.read(ctx, poolName)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the repository: %w", err)
 	}

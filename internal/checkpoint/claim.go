@@ -102,7 +102,7 @@ func (r *Repository) Highest(ctx context.Context, slot string) (Epoch, error) {
 
 func (r *Repository) epoch(ctx context.Context, slot string, epoch int64) (Epoch, error) {
 	name := epochObject(slot, epoch)
-	doc, err := r.store.read(ctx, name, maxDocument)
+	doc, err := r.store.read(ctx, name)
 	if err != nil {
 		return Epoch{}, fmt.Errorf("cannot read epoch %d of slot %s: %w", epoch, slot, err)
 	}

@@ -40,7 +40,7 @@ func FuzzDocument(f *testing.F) {
 		}},
 		{epochObject("0", 1), Epoch{Version: 1, Slot: "0", Epoch: 1, Holder: "a"}, func(ctx context.Context, r *Repository) (any, error) { return r.Highest(ctx, "0") }},
 		{pinName("0", at), pin{Version: 1, Slot: "0", Position: at, Why: "w"}, func(ctx context.Context, r *Repository) (any, error) {
-			doc, err := r.store.read(ctx, pinName("0", at), maxDocument)
+			doc, err := r.store.read(ctx, pinName("0", at))
 			if err != nil {
 				return nil, err
 			}

@@ -101,7 +101,7 @@ func (r *Repository) Manifest(ctx context.Context, slot string, p Position) (Man
 		return Manifest{}, err
 	}
 	name := manifestName(slot, p)
-	doc, err := r.store.read(ctx, name, maxDocument)
+	doc, err := r.store.read(ctx, name)
 	if err != nil {
 		return Manifest{}, fmt.Errorf("cannot read manifest %s of slot %s: %w", p, slot, err)
 	}

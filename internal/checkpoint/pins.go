@@ -75,7 +75,7 @@ func (r *Repository) Pins(ctx context.Context, slot string) (map[Position]string
 		}
 		var is pin
 		name := pinName(slot, p)
-		doc, err := r.store.read(ctx, name, maxDocument)
+		doc, err := r.store.read(ctx, name)
 		if errors.Is(err, ErrNotFound) {
 			return nil
 		}

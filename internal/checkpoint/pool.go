@@ -74,7 +74,7 @@ func peekPool(doc []byte) (Pool, error) {
 
 // ReadPool reads pool.json without the data key, for who is about to unwrap it. Nothing proves what it returns.
 func ReadPool(ctx context.Context, b *blob.Bucket, o Options) (Pool, error) {
-	doc, err := store{bucket: b, opts: o.withDefaults()}.read(ctx, poolName, maxDocument)
+	doc, err := store{bucket: b, opts: o.withDefaults()}.read(ctx, poolName)
 	if err != nil {
 		return Pool{}, fmt.Errorf("cannot read the pool: %w", err)
 	}
@@ -93,7 +93,7 @@ func (r *Repository) Rewrap(ctx context.Context, wrapped []WrappedKey) error {
 	if err := r.store.write(ctx, poolName, doc); err != nil {
 		return fmt.Errorf("cannot write the wrapped keys: %w", err)
 	}
-	got, err := r.store.read(ctx, poolName, maxDocument)
+	got, err := r.store.read(ctx, poolName)
 	if err != nil {
 		return fmt.Errorf("cannot read the wrapped keys back: %w", err)
 	}

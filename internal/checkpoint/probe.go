@@ -47,7 +47,7 @@ type probe struct {
 func unfit(what string) error { return fmt.Errorf("%s: %w", what, ErrUnfit) }
 
 func (p probe) absent(ctx context.Context) error {
-	_, err := p.store.read(ctx, p.name, maxDocument)
+	_, err := p.store.read(ctx, p.name)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return nil
@@ -78,7 +78,7 @@ func (p probe) created(ctx context.Context) error {
 }
 
 func (p probe) kept(ctx context.Context) error {
-	got, err := p.store.read(ctx, p.name, maxDocument)
+	got, err := p.store.read(ctx, p.name)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return unfit("it does not return what was written a moment ago: use a store, or a mode of it, whose reads see every write")
@@ -128,7 +128,7 @@ func (p probe) removed(ctx context.Context) error {
 		return fmt.Errorf("cannot remove: %w", err)
 	}
 	for what, look := range map[string]func() error{
-		"returns": func() error { _, err := p.store.read(ctx, p.name, maxDocument); return err },
+		"returns": func() error { _, err := p.store.read(ctx, p.name); return err },
 		"lists":   func() error { _, err := p.listing(ctx); return err },
 	} {
 		err := look()

@@ -70,8 +70,9 @@ func fromStore(err error) error {
 	}
 }
 
-func (s store) read(ctx context.Context, name string, limit int64) ([]byte, error) {
-	return s.readInto(ctx, name, limit, nil)
+// read returns a document.
+func (s store) read(ctx context.Context, name string) ([]byte, error) {
+	return s.readInto(ctx, name, maxDocument, nil)
 }
 
 // readInto returns what an object holds, in a buffer if that is long enough.

@@ -98,7 +98,7 @@ func (r *Repository) announce(ctx context.Context, s sweep) error {
 // lastSweep returns the last sweep that was announced; one that is done, and has no token, where none ever was.
 func (r *Repository) lastSweep(ctx context.Context) (sweep, error) {
 	var s sweep
-	doc, err := r.store.read(ctx, sweepName, maxDocument)
+	doc, err := r.store.read(ctx, sweepName)
 	if errors.Is(err, ErrNotFound) {
 		return sweep{Done: true}, nil
 	}

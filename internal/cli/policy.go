@@ -170,7 +170,9 @@ func (m manifest) rule() (rule, error) {
 
 	r.policy.TokensPerMinute = float64(budget)
 
-	return r, r.read(s)
+	err := r.read(s)
+
+	return r, err
 }
 
 // read reads the policy.

@@ -138,6 +138,7 @@ func (c recorded) client() (promv1.API, error) {
 // withHeaders sends headers with each request.
 type withHeaders struct{ headers http.Header }
 
+// RoundTrip sends a request with the headers.
 func (h withHeaders) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	for k, v := range h.headers {

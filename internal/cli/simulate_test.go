@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"flag"
 	"io"
 	"os"
@@ -72,7 +73,7 @@ func TestSimulateExample(t *testing.T) {
 	// It is well-formed, whatever is in it.
 	d := xml.NewDecoder(bytes.NewReader(drawn))
 	for {
-		if _, err := d.Token(); err == io.EOF {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			t.Fatal(err)

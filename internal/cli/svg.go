@@ -124,14 +124,15 @@ func (p *svgPage) panel(of panel, high int, end time.Time, area string, classes 
 	legend := svgLeft + 90
 
 	for i, c := range of.curves {
-		out.Curves = append(out.Curves, svgCurve{Class: classes[i], Name: c.name, Line: p.line(c, end, y, false)})
+		class := classes[min(i, len(classes)-1)]
+		out.Curves = append(out.Curves, svgCurve{Class: class, Name: c.name, Line: p.line(c, end, y, false)})
 
 		if i == 0 {
 			out.Areas = append(out.Areas, svgCurve{Class: area, Line: p.line(c, end, y, true)})
 		}
 
 		if len(of.curves) > 1 {
-			out.Legend = append(out.Legend, svgCurve{Class: classes[i], Name: c.name, X: legend + 28, Line: fmt.Sprintf("M%d %dh22", legend, out.TitleY-4)})
+			out.Legend = append(out.Legend, svgCurve{Class: class, Name: c.name, X: legend + 28, Line: fmt.Sprintf("M%d %dh22", legend, out.TitleY-4)})
 			legend += 44 + 7*len(c.name)
 		}
 	}

@@ -3,7 +3,7 @@ package compose
 import (
 	"fmt"
 	"maps"
-	"net"
+	"net" //nolint:depguard // It takes an address apart, and opens none.
 	"path"
 	"slices"
 	"strings"

@@ -47,7 +47,7 @@ func TestCreate(t *testing.T) {
 			body:   `spec: {forProvider: {scaleTargetRef: {name: coder}, replicas: 3}}`,
 		},
 		"AgentScalerFull": {
-			reason: "The words of a ScaledObject are known.",
+			reason: "All that a scaler can be told is known.",
 			kind:   "AgentScaler",
 			body: `
 spec:
@@ -60,7 +60,7 @@ spec:
     maxReplicaCount: 100
     pollingInterval: 15
     triggers: [{type: QueueDepth, target: 5}, {type: TokensPerMinute, target: 10000}]
-    fallback: {failureThreshold: 3, replicas: 5}
+    fallback: {afterSeconds: 300, replicas: 5}
     scaleDown: {stabilizationSeconds: 300, drainTimeoutSeconds: 600, onDrainTimeout: Keep}
     tokensPerMinute: 1000000`,
 		},

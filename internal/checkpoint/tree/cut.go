@@ -103,7 +103,7 @@ type seam struct {
 }
 
 func newSeam(pol chunker.Pol, average int) *seam {
-	s := &seam{mask: 1<<(bits.Len(uint(average))-1) - 1} //nolint:gosec // It was checked.
+	s := &seam{mask: 1<<(bits.Len(uint(average))-1) - 1}
 
 	for b := range 256 {
 		h := chunker.Pol(b).Mod(pol)
@@ -120,7 +120,7 @@ func newSeam(pol chunker.Pol, average int) *seam {
 
 // add returns the digest with one more byte.
 func (s *seam) add(digest uint64, b byte) uint64 {
-	return (digest<<8 | uint64(b)) ^ s.mod[byte(digest>>(degree-8))]
+	return (digest<<8 | uint64(b)) ^ s.mod[byte(digest>>(degree-8))] //nolint:gosec // These are its eight highest bits.
 }
 
 func (s *seam) digest(b []byte) (d uint64) {

@@ -40,7 +40,7 @@ func TestCutsWhereTheLibraryDoes(t *testing.T) {
 
 // cuttable is noise, with stretches of one byte and of what was before: fingerprints that are zero, and such that never are.
 func cuttable(seed uint64, n int) (out []byte) {
-	r := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // Noise.
+	r := rand.New(rand.NewPCG(seed, seed))
 
 	for len(out) < n {
 		switch size := 1 + r.IntN(300_000); r.IntN(4) {
@@ -79,7 +79,7 @@ func cuts(t *rapid.T, o checkpoint.Chunker, r io.Reader) (out []int) {
 }
 
 func libraryCuts(t *rapid.T, o checkpoint.Chunker, pol chunker.Pol, b []byte) (out []int) {
-	c := chunker.NewWithBoundaries(bytes.NewReader(b), pol, uint(o.Min), uint(o.Max)) //nolint:gosec // They are small.
+	c := chunker.NewWithBoundaries(bytes.NewReader(b), pol, uint(o.Min), uint(o.Max))
 	average := 0
 
 	for 1<<(average+1) <= o.Average {

@@ -84,7 +84,7 @@ func (e *external) tell(ctx context.Context, mg *v1alpha1.Checkpoint) error {
 
 		p.Annotations[monitorapi.AnnotationCheckpointNow] = request
 
-		if err := e.kube.Patch(ctx, p, before); client.IgnoreNotFound(err) != nil {
+		if err := client.IgnoreNotFound(e.kube.Patch(ctx, p, before)); err != nil {
 			return errors.Wrapf(err, "cannot ask worker %s for a checkpoint", p.GetName())
 		}
 	}

@@ -83,7 +83,7 @@ func TestAsked(t *testing.T) {
 func serve(t *testing.T, s *Server) (string, func()) {
 	t.Helper()
 
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // It listens at once.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,7 @@ func (p *pool) evict() {
 		// It saves as it ends, which is not what is tested here.
 		p.with(mustAtoi(w.Annotations[monitorapi.AnnotationSlot]), func(a *agent) { a.saved = a.state })
 
-		if err := kube.Delete(p.t.Context(), w); client.IgnoreNotFound(err) != nil {
+		if err := client.IgnoreNotFound(kube.Delete(p.t.Context(), w)); err != nil {
 			p.t.Fatal(err)
 		}
 
@@ -226,7 +226,7 @@ func restartingAPIServer(assets, dir string) (string, error) {
 	apiServerPID = filepath.Join(dir, "pid")
 	program := filepath.Join(dir, "kube-apiserver")
 
-	return program, os.WriteFile(program, fmt.Appendf(nil, restarting, filepath.Join(assets, "kube-apiserver"), apiServerPID), 0o700) //nolint:gosec // It is to be run.
+	return program, os.WriteFile(program, fmt.Appendf(nil, restarting, filepath.Join(assets, "kube-apiserver"), apiServerPID), 0o700)
 }
 
 func killAPIServer(t *testing.T) {

@@ -304,6 +304,14 @@ func holdsStill(t *testing.T, w *worker) {
 	hook(`{"quiesce":false}`)
 
 	speak := protocols["workspace"]
-	eventually(t, "the agent goes on", func() bool { return strings.Contains(speak.kept(t, w, "notes"), "+[tool note] held") })
+	// Whether all of a repository is there can be asked only when nothing is written to it any more.
+	eventually(t, "the agent goes on", func() bool {
+		dir := filepath.Join(w.volume, monitorapi.StateSubPath, "workspaces", "notes")
+		out, err := exec.CommandContext(t.Context(), "git", "-C", dir, "log", "-p").CombinedOutput()
+
+		return err == nil && strings.Contains(string(out), "+[tool note] held")
+	})
 	w.becomes(t, monitorapi.StateActive, load{})
+
+	speak.kept(t, w, "notes")
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
@@ -79,6 +80,11 @@ func TestQueue(t *testing.T) {
 
 	one.annotate(t, "d1")
 	one.becomes(t, monitorapi.StateDraining, load{3, 1})
+	eventually(t, "the one that drains takes no other job", func() bool {
+		_, body := ask(t, http.MethodGet, one.url(9100)+"/metrics", "")
+
+		return strings.Contains(body, "jobs_taken 0")
+	})
 	p.model.open()
 
 	drained := one.becomes(t, monitorapi.StateDrained, load{})

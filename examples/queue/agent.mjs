@@ -40,7 +40,7 @@ app.get('/metrics', async (_req, res) => {
   const workers = Math.max(1, await queue.getWorkersCount());
 
   res.type('text/plain').send(
-    `# TYPE jobs_waiting_share gauge\njobs_waiting_share ${Math.ceil((waiting + prioritized) / workers)}\n` + `# TYPE jobs_active gauge\njobs_active ${active.size}\n`,
+    `# TYPE jobs_waiting_share gauge\njobs_waiting_share ${Math.ceil((waiting + prioritized) / workers)}\n` + `# TYPE jobs_active gauge\njobs_active ${active.size}\n# TYPE jobs_taken gauge\njobs_taken ${worker.isPaused() ? 0 : 1}\n`,
   );
 });
 

@@ -226,10 +226,9 @@ func (e *external) Update(ctx context.Context, mg *v1alpha1.AgentScaler) (manage
 	}
 
 	e.work.advanced(mg, want, r)
-	e.announce(mg)
 	mg.SetConditions(xpv2.Available().WithObservedGeneration(mg.GetGeneration()))
 
-	return managed.ExternalUpdate{}, nil
+	return managed.ExternalUpdate{AdditionalDetails: e.announce(mg)}, nil
 }
 
 // release leaves the pool to others.
@@ -245,16 +244,20 @@ func (e *external) release(ctx context.Context, mg *v1alpha1.AgentScaler) error 
 	return nil
 }
 
-// announce tells of a decision: when it begins to be followed, and if that was cut short, when more workers are asked for after all.
-func (e *external) announce(mg *v1alpha1.AgentScaler) {
+// announce tells of a decision, and returns what a change log is told: when it begins to be followed, and if that was cut short, when more workers are asked for after all.
+func (e *external) announce(mg *v1alpha1.AgentScaler) managed.AdditionalDetails {
 	d := e.decision
 	if d == nil || e.unfinished && d.To < d.From {
-		return
+		return nil
 	}
+
+	from, to := strconv.Itoa(int(d.From)), strconv.Itoa(int(d.To))
 
 	e.metrics.decided(d)
 	e.log.Info("Scales", "namespace", mg.GetNamespace(), "scaler", mg.GetName(), "from", d.From, "to", d.To, "reason", d.Reason)
-	e.record.Event(mg, event.Normal(event.Reason(d.Reason), d.Message, "from", strconv.Itoa(int(d.From)), "to", strconv.Itoa(int(d.To))))
+	e.record.Event(mg, event.Normal(event.Reason(d.Reason), d.Message, "from", from, "to", to))
+
+	return managed.AdditionalDetails{"from": from, "to": to, "reason": d.Reason}
 }
 
 // attempts is how often steps are tried that come to nothing because the pool changes meanwhile: the version of a Deployment is

@@ -9,6 +9,9 @@ import (
 // ErrConflict is what a Store returns when a ledger is not the one that was loaded.
 var ErrConflict = errors.New("the ledger of slots has changed")
 
+// ErrCapped says that workers wait because their pool is being made smaller: the ledger gives no more slots until its cap is raised.
+var ErrCapped = errors.New("the ledger of slots is capped")
+
 // A Pool is a Deployment whose workers have slots, as the cache knows it.
 type Pool struct {
 	Namespace  string
@@ -69,7 +72,8 @@ type Binder struct {
 	states States
 }
 
-// Bind gives slots to the pool's waiting workers and returns the claims of which the pods were told.
+// Bind gives slots to the pool's waiting workers and returns the claims of which the pods were told. Where nothing but the ledger's cap
+// keeps one from a slot it returns ErrCapped.
 func (b *Binder) Bind(ctx context.Context, p Pool) ([]Claim, error) {
 	if len(p.Waiting) == 0 {
 		return nil, nil
@@ -83,7 +87,7 @@ func (b *Binder) Bind(ctx context.Context, p Pool) ([]Claim, error) {
 	ledger, err = b.claim(ctx, p, ledger, version)
 
 	var missing *LostError
-	if err != nil && !errors.As(err, &missing) {
+	if err != nil && !errors.As(err, &missing) && !errors.Is(err, ErrCapped) {
 		return nil, err
 	}
 
@@ -91,6 +95,11 @@ func (b *Binder) Bind(ctx context.Context, p Pool) ([]Claim, error) {
 		told []Claim
 		errs = []error{err}
 	)
+
+	capped := errors.Is(err, ErrCapped)
+	if capped {
+		errs = nil
+	}
 
 	for _, w := range p.Waiting {
 		c, ok := ledger.claimOf(w.UID)
@@ -104,6 +113,10 @@ func (b *Binder) Bind(ctx context.Context, p Pool) ([]Claim, error) {
 		}
 
 		told = append(told, c)
+	}
+
+	if capped && len(errs) == 0 {
+		return told, ErrCapped
 	}
 
 	return told, errors.Join(errs...)
@@ -146,17 +159,9 @@ func (b *Binder) release(ctx context.Context, p Pool, c Claim) error {
 }
 
 // claim makes the claims of waiting pods durable and returns the ledger as it is then. With a *LostError it returns the
-// ledger all the same, in which all pods have claims but those that wait for a state that was lost.
+// ledger all the same, in which all pods have claims but those that wait for a state that was lost, and so with ErrCapped.
 func (b *Binder) claim(ctx context.Context, p Pool, l Ledger, version string) (Ledger, error) {
-	unclaimed := false
-
-	for _, w := range p.Waiting {
-		if _, ok := l.claimOf(w.UID); !ok {
-			unclaimed = true
-		}
-	}
-
-	if !unclaimed {
+	if l.serves(p.Waiting) {
 		return l, nil
 	}
 
@@ -170,13 +175,18 @@ func (b *Binder) claim(ctx context.Context, p Pool, l Ledger, version string) (L
 		return Ledger{}, fmt.Errorf("cannot get the size of the pool: %w", err)
 	}
 
-	if l.Cap != nil {
-		size = min(size, *l.Cap)
+	capped := l.Cap != nil && *l.Cap < size
+	if capped {
+		size = *l.Cap
 	}
 
 	next, missing, err := b.assign(ctx, p, l.without(ended), size)
 	if err != nil {
 		return Ledger{}, err
+	}
+
+	if capped && missing == nil && !next.serves(p.Waiting) {
+		missing = ErrCapped
 	}
 
 	// Claims that ended are forgotten when something needs their slots, not before: it saves a write per pod.

@@ -93,6 +93,15 @@ func (l Ledger) claimOf(uid string) (Claim, bool) {
 	return l.Claims[i], true
 }
 
+// serves says whether each of some pods has a claim.
+func (l Ledger) serves(pods []Pod) bool {
+	return !slices.ContainsFunc(pods, func(p Pod) bool {
+		_, ok := l.claimOf(p.UID)
+
+		return !ok
+	})
+}
+
 // without returns the ledger without some claims.
 func (l Ledger) without(ended map[string]bool) Ledger {
 	out := Ledger{Version: l.Version, Epoch: l.Epoch, Claims: make([]Claim, 0, len(l.Claims)), Kept: l.Kept, Earlier: l.Earlier, Cap: l.Cap}

@@ -43,6 +43,9 @@ const (
 // conflictWait is how soon an attempt is repeated that another binder got in the way of.
 const conflictWait = 50 * time.Millisecond
 
+// cappedWait is how soon a pool is looked at again that may give no more slots for now. Of a cap that is raised no event tells.
+const cappedWait = 500 * time.Millisecond
+
 // timeout is how long one attempt may take, all of a large pool's workers together.
 const timeout = time.Minute
 
@@ -80,6 +83,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		r.metrics.conflicts.Inc()
 
 		return reconcile.Result{RequeueAfter: conflictWait}, nil
+	}
+
+	if errors.Is(err, ErrCapped) {
+		return reconcile.Result{RequeueAfter: cappedWait}, nil
 	}
 
 	if err != nil {

@@ -175,3 +175,44 @@ func TestVoidClaim(t *testing.T) {
 		t.Errorf("the claim after it: -want, +got:\n%s", diff)
 	}
 }
+
+// Workers that wait because their pool is being made smaller are looked at again, for of a cap that is raised no event tells; workers of
+// whom there are more than were asked for are not.
+func TestCap(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		cap    *int
+		size   int
+		want   error
+		told   int
+	}{
+		"None":       {"Without a cap there is nothing to wait for.", nil, 2, nil, 2},
+		"Below":      {"A cap below the size keeps one waiting.", new(1), 2, ErrCapped, 1},
+		"NotBelow":   {"A cap that is not below the size keeps nobody waiting.", new(2), 2, nil, 2},
+		"OneTooMany": {"Who is more than was asked for will go.", new(1), 1, nil, 1},
+	}
+
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld("")
+			w.come("b", "")
+			w.size, w.largest, w.ledger = tc.size, 2, Ledger{Cap: tc.cap}
+
+			if err := w.bind(); !errors.Is(err, tc.want) || (err != nil && tc.want == nil) {
+				t.Errorf("%s\nerror %v, want %v", tc.reason, err, tc.want)
+			}
+
+			told := 0
+
+			for _, p := range w.pods {
+				if p.told != nil {
+					told++
+				}
+			}
+
+			if told != tc.told {
+				t.Errorf("%s\n%d workers were told a slot, want %d", tc.reason, told, tc.told)
+			}
+		})
+	}
+}

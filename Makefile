@@ -42,9 +42,9 @@ kubeconfig: ## Print the path of that cluster's kubeconfig.
 .PHONY: test test-all test-slow unit integration e2e bench lint
 test: unit integration e2e ## Everything against the parts that every user meets: Kubernetes, Crossplane.
 
-test-all: test test-slow ## All there is.
+test-all: test test-slow ## All that CI runs.
 
-test-slow: lint race fuzz kwok argocd paths ## What test-all adds to test.
+test-slow: lint race fuzz argocd paths ## What test-all adds to test.
 
 unit: ## Tests without a network and without a cluster.
 	go test ./...
@@ -62,14 +62,14 @@ race: ## The tests of what runs concurrently, under the race detector; of exhaus
 	CGO_ENABLED=1 go test -race -short ./internal/monitor/... ./internal/checkpoint/... ./internal/compose/... ./internal/vector/... ./internal/worker/... ./internal/controller/vectorcollection/... ./internal/controller/checkpoint/... ./internal/controller/slot/... ./internal/controller/load/... ./internal/controller/agentscaler/... ./examples/agent/... ./cluster/model/...
 
 fuzz: ## Each fuzz test for a short while.
-	go test ./internal/compose -run '^$$' -fuzz FuzzRunFunction -fuzztime 20s
-	go test ./internal/monitor -run '^$$' -fuzz FuzzParsePodinfo -fuzztime 20s
-	go test ./internal/monitor -run '^$$' -fuzz FuzzProxy -fuzztime 20s -fuzzminimizetime 1x
-	go test ./internal/monitor/tasks -run '^$$' -fuzz FuzzParse -fuzztime 20s -fuzzminimizetime 1x
-	go test ./internal/monitor/inbound -run '^$$' -fuzz FuzzTally -fuzztime 20s -fuzzminimizetime 1x
-	@for f in FuzzOpenChunk FuzzDocument FuzzSplitDocument FuzzReferences FuzzParsePosition; do go test ./internal/checkpoint -run '^$$' -fuzz "^$$f\$$" -fuzztime 20s -fuzzminimizetime 1x || exit 1; done
-	go test ./internal/checkpoint/tree -run '^$$' -fuzz FuzzDecode -fuzztime 20s -fuzzminimizetime 1x
-	@for f in FuzzEvents FuzzJSON FuzzRequest; do go test ./internal/monitor/meter -run '^$$' -fuzz "^$$f\$$" -fuzztime 20s -fuzzminimizetime 1x || exit 1; done
+	go test ./internal/compose -run '^$$' -fuzz FuzzRunFunction -fuzztime 8s
+	go test ./internal/monitor -run '^$$' -fuzz FuzzParsePodinfo -fuzztime 8s
+	go test ./internal/monitor -run '^$$' -fuzz FuzzProxy -fuzztime 8s -fuzzminimizetime 1x
+	go test ./internal/monitor/tasks -run '^$$' -fuzz FuzzParse -fuzztime 8s -fuzzminimizetime 1x
+	go test ./internal/monitor/inbound -run '^$$' -fuzz FuzzTally -fuzztime 8s -fuzzminimizetime 1x
+	@for f in FuzzOpenChunk FuzzDocument FuzzSplitDocument FuzzReferences FuzzParsePosition; do go test ./internal/checkpoint -run '^$$' -fuzz "^$$f\$$" -fuzztime 8s -fuzzminimizetime 1x || exit 1; done
+	go test ./internal/checkpoint/tree -run '^$$' -fuzz FuzzDecode -fuzztime 8s -fuzzminimizetime 1x
+	@for f in FuzzEvents FuzzJSON FuzzRequest; do go test ./internal/monitor/meter -run '^$$' -fuzz "^$$f\$$" -fuzztime 8s -fuzzminimizetime 1x || exit 1; done
 
 kwok: ## A hundred workers that become ready one by one: does Crossplane's circuit breaker stay closed?
 	@cluster/bench/breaker.sh

@@ -14,9 +14,14 @@ fi
 # The stores in which the tests' pools remember and keep their state.
 go run -C cluster/local . build pglite versitygw
 
+# What provider and monitor do among themselves, and takes minutes, is the same in both forms.
+same='^(TestScalesOnWork|TestRemovalWhileTheProviderDies|TestRolloutKeepsState|TestProviderKilledAfterCreate|TestProviderRestart)$'
+
 for FLAVOR in ${FLAVORS:-namespaced claim}; do
   export FLAVOR
+  skip='^TestPath' # paths.sh runs these.
+  [ "$FLAVOR" = namespaced ] || [ -n "${RUN:-}" ] || skip+="|$same"
   make --no-print-directory install
-  go test -tags e2e -count=1 -v -timeout 20m -parallel 4 -skip '^TestPath' ${RUN:+-run "$RUN"} ./cluster/e2e
+  go test -tags e2e -count=1 -v -timeout 20m -parallel 4 -skip "$skip" ${RUN:+-run "$RUN"} ./cluster/e2e
   make --no-print-directory uninstall
 done

@@ -104,6 +104,9 @@ func TestPlatform(t *testing.T) {
 
 	want := map[string]placed{
 		"ClusterRole aidispatcher-provider":                     {},
+		"ClusterRole aidispatcher-view":                         {},
+		"ClusterRoleBinding aidispatcher-provider-readers":      {},
+		"Service aidispatcher-page":                             {},
 		"ClusterRole aidispatcher-podmonitors":                  {},
 		"ClusterRole aidispatcher-keda":                         {},
 		"Service aidispatcher-scaler":                           {},

@@ -62,14 +62,14 @@ race: ## The tests of what runs concurrently, under the race detector; of exhaus
 	CGO_ENABLED=1 go test -race -short ./internal/monitor/... ./internal/checkpoint/... ./internal/compose/... ./internal/vector/... ./internal/worker/... ./internal/controller/vectorcollection/... ./internal/controller/checkpoint/... ./internal/controller/slot/... ./internal/controller/load/... ./internal/controller/agentscaler/... ./examples/agent/... ./cluster/model/...
 
 fuzz: ## Each fuzz test for a short while.
-	go test ./internal/compose -run '^$$' -fuzz FuzzRunFunction -fuzztime 8s
-	go test ./internal/monitor -run '^$$' -fuzz FuzzParsePodinfo -fuzztime 8s
-	go test ./internal/monitor -run '^$$' -fuzz FuzzProxy -fuzztime 8s -fuzzminimizetime 1x
-	go test ./internal/monitor/tasks -run '^$$' -fuzz FuzzParse -fuzztime 8s -fuzzminimizetime 1x
-	go test ./internal/monitor/inbound -run '^$$' -fuzz FuzzTally -fuzztime 8s -fuzzminimizetime 1x
-	@for f in FuzzOpenChunk FuzzDocument FuzzSplitDocument FuzzReferences FuzzParsePosition; do go test ./internal/checkpoint -run '^$$' -fuzz "^$$f\$$" -fuzztime 8s -fuzzminimizetime 1x || exit 1; done
-	go test ./internal/checkpoint/tree -run '^$$' -fuzz FuzzDecode -fuzztime 8s -fuzzminimizetime 1x
-	@for f in FuzzEvents FuzzJSON FuzzRequest; do go test ./internal/monitor/meter -run '^$$' -fuzz "^$$f\$$" -fuzztime 8s -fuzzminimizetime 1x || exit 1; done
+	go test ./internal/compose -run '^$$' -fuzz FuzzRunFunction -fuzztime 5000x
+	go test ./internal/monitor -run '^$$' -fuzz FuzzParsePodinfo -fuzztime 10000x
+	go test ./internal/monitor -run '^$$' -fuzz FuzzProxy -fuzztime 2000x -fuzzminimizetime 1x
+	go test ./internal/monitor/tasks -run '^$$' -fuzz FuzzParse -fuzztime 10000x -fuzzminimizetime 1x
+	go test ./internal/monitor/inbound -run '^$$' -fuzz FuzzTally -fuzztime 10000x -fuzzminimizetime 1x
+	@for f in FuzzOpenChunk FuzzDocument FuzzSplitDocument FuzzReferences FuzzParsePosition; do go test ./internal/checkpoint -run '^$$' -fuzz "^$$f\$$" -fuzztime 10000x -fuzzminimizetime 1x || exit 1; done
+	go test ./internal/checkpoint/tree -run '^$$' -fuzz FuzzDecode -fuzztime 10000x -fuzzminimizetime 1x
+	@for f in FuzzEvents FuzzJSON FuzzRequest; do go test ./internal/monitor/meter -run '^$$' -fuzz "^$$f\$$" -fuzztime 10000x -fuzzminimizetime 1x || exit 1; done
 
 kwok: ## A hundred workers that become ready one by one: does Crossplane's circuit breaker stay closed?
 	@cluster/bench/breaker.sh

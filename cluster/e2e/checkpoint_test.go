@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -52,7 +53,8 @@ func startObjects(t *testing.T, namespaces ...string) objects.Config {
 	return c
 }
 
-// letGo deletes a namespace's pools and waits until their repositories are let go.
+// letGo deletes a namespace's pools and waits until their repositories are let go, and their workers have saved and are gone: who stops
+// the store before has them wait for it as long as they may.
 func letGo(t *testing.T, ns string) {
 	t.Helper()
 
@@ -67,16 +69,19 @@ func letGo(t *testing.T, ns string) {
 		t.Error(err)
 	}
 
-	for left := (&agentv1alpha1.CheckpointList{}); ; time.Sleep(100 * time.Millisecond) {
-		if err := kube.List(ctx, left, client.InNamespace(ns)); err != nil {
+	for {
+		checkpoints, pods := &agentv1alpha1.CheckpointList{}, &corev1.PodList{}
+		if err := errors.Join(kube.List(ctx, checkpoints, client.InNamespace(ns)), kube.List(ctx, pods, client.InNamespace(ns), client.HasLabels{monitorapi.LabelDispatcher})); err != nil {
 			t.Errorf("cannot wait until the repositories are let go: %v", err)
 
 			return
 		}
 
-		if len(left.Items) == 0 {
+		if len(checkpoints.Items)+len(pods.Items) == 0 {
 			return
 		}
+
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 

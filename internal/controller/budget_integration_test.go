@@ -432,11 +432,15 @@ func TestBudgetGoes(t *testing.T) {
 	// Paused, nothing is taken and nothing given.
 	patch(t, get(t, s), func() { s.SetAnnotations(map[string]string{meta.AnnotationKeyReconciliationPaused: "true"}) })
 
-	other := starting(d, "other")
+	// Who knows the second scaler knows of the pause, which was before it.
 	d2, s2 := budgeted(ns, "second", 1000)
 	p2 := starting(d2, "p2")
-	create(t, other, d2, s2, p2)
+	create(t, d2, s2, p2)
 	sharesAre(t, 1000, "a share in another pool", func(n []int64) bool { return n[0] > 0 }, p2)
+
+	other, p3 := starting(d, "other"), starting(d2, "p3")
+	create(t, other, p3)
+	sharesAre(t, 1000, "a share for who came after", func(n []int64) bool { return n[0] > 0 && n[1] > 0 }, p2, p3)
 
 	if got, ok := get(t, other).Annotations[monitorapi.AnnotationTokenShare]; ok {
 		t.Errorf("a paused scaler gave out %s tokens", got)

@@ -88,8 +88,8 @@ func (p *process) kill(t *testing.T) {
 	p.cmd.Wait() // It was killed.
 }
 
-// residentKiB returns the memory of the process that is resident.
-func (p *process) residentKiB(t *testing.T) int {
+// residentKiB returns the memory of the process that is resident, of the kind that a line of its status has.
+func (p *process) residentKiB(t *testing.T, kind string) int {
 	t.Helper()
 
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
@@ -98,7 +98,7 @@ func (p *process) residentKiB(t *testing.T) int {
 	}
 
 	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if rest, ok := strings.CutPrefix(line, kind); ok {
 			n, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")))
 			if err != nil {
 				t.Fatal(err)

@@ -11,6 +11,9 @@ import (
 type Policy struct {
 	// Want is the number of workers that the pool should have.
 	Want int
+	// From is the size that the Deployment asked for when Want was decided, nil for any. If it asks for another by now nothing is
+	// done: why it should change has to be found anew, and be recorded first.
+	From *int
 	// AtOnce is how many workers are drained at a time, at least 1.
 	AtOnce int
 	// DrainTimeout is how long a worker may take to drain and save.

@@ -42,6 +42,8 @@ type Result struct {
 	// is still being read back.
 	Done  []Step
 	Again bool
+	// Moved says that nothing was done, for the size is not the one from which the policy's was decided.
+	Moved bool
 	// Ask is the size that the Deployment should ask for, for who writes it if the policy says that somebody else does. It is negative
 	// where he must not be told another than before.
 	Ask int
@@ -61,6 +63,10 @@ func Advance(ctx context.Context, c Cluster, now func() time.Time, p Policy) (Re
 	v, err := c.View(ctx)
 	if err != nil {
 		return Result{Ask: -1}, fmt.Errorf("cannot look at the pool: %w", err)
+	}
+
+	if p.From != nil && *p.From != v.Replicas {
+		return Result{View: v, Ask: -1, Again: true, Moved: true}, nil
 	}
 
 	var (

@@ -203,3 +203,24 @@ func quiet(t *rapid.T, w *world) {
 
 	t.Fatal(w.settled())
 }
+
+// A size that somebody changed since it was decided on is left to the next decision.
+func TestAdvanceFromAnotherSize(t *testing.T) {
+	w := newWorld(3)
+	from := func(n int) {
+		p := policy(5)
+		p.From = &n
+
+		one := &provider{}
+		one.start(w, p)
+		one.finish(answered)
+	}
+
+	if from(4); w.replicas != 3 {
+		t.Errorf("what was decided from 4 is done where 3 are asked for: %d", w.replicas)
+	}
+
+	if from(3); w.replicas != 5 {
+		t.Errorf("the size is %d after a decision from 3 to 5", w.replicas)
+	}
+}

@@ -226,6 +226,11 @@ func (e *external) Update(ctx context.Context, mg *v1alpha1.AgentScaler) (manage
 	}
 
 	e.work.advanced(mg, want, r)
+
+	if r.Moved {
+		return managed.ExternalUpdate{}, nil
+	}
+
 	mg.SetConditions(xpv2.Available().WithObservedGeneration(mg.GetGeneration()))
 
 	return managed.ExternalUpdate{AdditionalDetails: e.announce(mg)}, nil
@@ -274,6 +279,10 @@ func (e *external) advance(ctx context.Context, mg *v1alpha1.AgentScaler, want i
 	for i := 1; ; i++ {
 		if policy.Asks {
 			policy.Asked = e.asks.Asked(pool)
+		} else {
+			// Others may change the size while we look. That gets a decision of its own.
+			from := int(sizeAfter(worker.Result{Done: made}, *mg.Status.AtProvider.Replicas))
+			policy.From = &from
 		}
 
 		r, err := e.pools.Advance(ctx, mg, policy)
@@ -283,7 +292,7 @@ func (e *external) advance(ctx context.Context, mg *v1alpha1.AgentScaler, want i
 			e.asks.Ask(pool, r.Ask)
 		}
 
-		if err != nil || !r.Again || i == attempts {
+		if err != nil || !r.Again || r.Moved || i == attempts {
 			r.Done = made
 
 			return r, err

@@ -51,6 +51,12 @@ func (f *fakeTarget) Size(context.Context, types.NamespacedName) (int32, error) 
 // Advance resizes at once, as it does where no worker has a slot.
 func (f *fakeTarget) Advance(_ context.Context, _ *v1alpha1.AgentScaler, p worker.Policy) (worker.Result, error) {
 	r := worker.Result{View: worker.View{Replicas: int(f.actual)}}
+	if p.From != nil && *p.From != int(f.actual) {
+		r.Again, r.Moved = true, true
+
+		return r, nil
+	}
+
 	if f.writeErr != nil || p.Want == int(f.actual) {
 		return r, f.writeErr
 	}
@@ -191,6 +197,19 @@ func TestReconcile(t *testing.T) {
 			want: outcome{
 				Observation: managed.ExternalObservation{ResourceExists: true},
 				Actual:      3,
+				Status:      v1alpha1.AgentScalerObservation{Replicas: ptr[int32](3), DesiredReplicas: ptr[int32](3), LabelSelector: "a=b"},
+				Ready:       xpv2.ReasonAvailable,
+				Active:      v1alpha1.ReasonFixedSize,
+				Version:     "1",
+			},
+		},
+		"ChangedMeanwhile": {
+			reason: "A size that somebody changed after it was looked at is not put back before it is known, and recorded, why.",
+			mg:     scaler(3),
+			target: &fakeTarget{cached: 3, actual: 4},
+			want: outcome{
+				Observation: managed.ExternalObservation{ResourceExists: true},
+				Actual:      4,
 				Status:      v1alpha1.AgentScalerObservation{Replicas: ptr[int32](3), DesiredReplicas: ptr[int32](3), LabelSelector: "a=b"},
 				Ready:       xpv2.ReasonAvailable,
 				Active:      v1alpha1.ReasonFixedSize,

@@ -57,7 +57,7 @@ integration: ## Tests against a real API server and etcd, real vector and object
 e2e: ## Tests on a cluster of this machine, with the packages installed, once for each form of the API.
 	@cluster/e2e/run.sh
 
-.PHONY: race fuzz kwok argocd paths
+.PHONY: race fuzz kwok keda argocd paths
 race: ## The tests of what runs concurrently, under the race detector; of exhaustive ones, whose order is fixed, a part.
 	CGO_ENABLED=1 go test -race -short ./internal/monitor/... ./internal/checkpoint/... ./internal/compose/... ./internal/vector/... ./internal/worker/... ./internal/controller/vectorcollection/... ./internal/controller/checkpoint/... ./internal/controller/slot/... ./internal/controller/load/... ./internal/controller/agentscaler/... ./examples/agent/... ./cluster/model/...
 
@@ -73,6 +73,9 @@ fuzz: ## Each fuzz test for a short while.
 
 kwok: ## A hundred workers that become ready one by one: does Crossplane's circuit breaker stay closed?
 	@cluster/bench/breaker.sh
+
+keda: ## Pools that a real KEDA sizes. KEDA takes some minutes to compile.
+	@cluster/e2e/keda.sh
 
 argocd: ## What AIDispatcher says to Argo CD, against Argo CD's own code, which takes some minutes to compile, and a real API server.
 	@$(LOCAL) build kubernetes

@@ -23,6 +23,7 @@ type cli struct {
 	Images struct {
 		Build buildImagesCmd `cmd:"" help:"Write an image tarball for each platform, for docker load and its like."`
 		Push  pushImagesCmd  `cmd:"" help:"Push the images, as one index where there is more than one platform."`
+		Wrap  wrapImageCmd   `cmd:"" help:"Push an image of a program that is built already."`
 	} `cmd:"" help:"The images that pods run."`
 
 	Packages struct {

@@ -140,12 +140,13 @@ func settings(t *testing.T) (int, time.Duration) {
 }
 
 // serveAPI starts an API server with our kinds, and returns a client that is not limited and a kubeconfig.
-func serveAPI(t *testing.T) (client.Client, string) {
+func serveAPI(t *testing.T, crds ...string) (client.Client, string) {
 	t.Helper()
 
 	log.SetLogger(zap.New(zap.WriteTo(io.Discard)))
 
-	env := &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("..", "..", "package", "provider", "crds")}, ErrorIfCRDPathMissing: true}
+	crds = append(crds, filepath.Join("..", "..", "package", "provider", "crds"))
+	env := &envtest.Environment{CRDDirectoryPaths: crds, ErrorIfCRDPathMissing: true}
 
 	cfg, err := env.Start()
 	if err != nil {

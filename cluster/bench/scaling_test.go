@@ -43,6 +43,10 @@ type fleet struct {
 	// depth is the queue of each worker.
 	depth *prometheus.GaugeVec
 	page  *prometheus.Registry
+	// counted is where the Prometheus is asked.
+	counted string
+	// keda has KEDA scale the pools.
+	keda *keda
 
 	mu    sync.Mutex
 	tasks map[int]int64
@@ -135,14 +139,16 @@ func (f *fleet) pool(t *testing.T, kube client.Client, i int) error {
 	d := &appsv1.Deployment{ObjectMeta: at, Spec: appsv1.DeploymentSpec{Replicas: ptr.To[int32](1), Selector: &metav1.LabelSelector{MatchLabels: at.Labels}, Template: worker}}
 	p := &corev1.Pod{ObjectMeta: at, Spec: worker.Spec}
 	p.Labels = map[string]string{monitorapi.LabelDispatcher: nameOf(i), appsv1.DefaultDeploymentUniqueLabelKey: "1"}
-	a := &v1alpha1.AgentScaler{ObjectMeta: at}
-	a.Spec.ForProvider = v1alpha1.AgentScalerParameters{
-		ScaleTargetRef: v1alpha1.ScaleTargetReference{Name: nameOf(i)}, Replicas: 1, MinReplicaCount: ptr.To[int32](1), MaxReplicaCount: ptr.To[int32](100),
-		Triggers: []v1alpha1.Trigger{{Type: v1alpha1.TriggerQueueDepth, Target: 5}},
+
+	for _, o := range []client.Object{d, p, f.scaler(at)} {
+		if err := kube.Create(t.Context(), o); err != nil {
+			return err
+		}
 	}
 
-	for _, o := range []client.Object{d, p, a} {
-		if err := kube.Create(t.Context(), o); err != nil {
+	// As the controllers would say, which do not run here.
+	if d.Status.Replicas = 1; f.keda != nil {
+		if err := kube.Status().Update(t.Context(), d); err != nil {
 			return err
 		}
 	}
@@ -150,6 +156,21 @@ func (f *fleet) pool(t *testing.T, kube client.Client, i int) error {
 	p.Status.Phase, p.Status.PodIP, p.Status.PodIPs = corev1.PodRunning, addressOf(i), []corev1.PodIP{{IP: addressOf(i)}}
 
 	return kube.Status().Update(t.Context(), p)
+}
+
+// scaler returns what has a pool follow its queue.
+func (f *fleet) scaler(at metav1.ObjectMeta) client.Object {
+	if f.keda != nil {
+		return f.keda.scaledObject(at)
+	}
+
+	a := &v1alpha1.AgentScaler{ObjectMeta: at}
+	a.Spec.ForProvider = v1alpha1.AgentScalerParameters{
+		ScaleTargetRef: v1alpha1.ScaleTargetReference{Name: at.Name}, Replicas: 1, MinReplicaCount: ptr.To[int32](1), MaxReplicaCount: ptr.To[int32](100),
+		Triggers: []v1alpha1.Trigger{{Type: v1alpha1.TriggerQueueDepth, Target: 5}},
+	}
+
+	return a
 }
 
 // scrape starts a Prometheus that scrapes all workers' figures every so often, or is pushed to where that is 0, and has the provider read them
@@ -190,6 +211,8 @@ func (f *fleet) scrape(t *testing.T, kube client.Client, every time.Duration) st
 	if err := kube.Create(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
+
+	f.counted = counted.URL
 
 	return to.String() + "/api/v1/write"
 }
@@ -246,6 +269,8 @@ func TestPoolsAtRest(t *testing.T) {
 	n := number(t, "POOLS", 1000)
 
 	_, rest := settings(t)
+
+	t.Run("KEDA", func(t *testing.T) { restsWithKEDA(t, n, rest) })
 
 	for _, source := range []string{"Workers", "Prometheus"} {
 		t.Run(source, func(t *testing.T) {
@@ -314,18 +339,31 @@ func TestQueueToReplicas(t *testing.T) {
 			provide(t, kubeconfig)
 			followed(t, kube, 1)
 
-			took := make([]time.Duration, 0, edits)
-
-			for i := range edits {
-				// Not in step with who looks.
-				time.Sleep(time.Duration(1+i*37%100) * 10 * time.Millisecond)
-				took = append(took, f.grow(t, kube, int32(i)+2))
-			}
-
-			slices.Sort(took)
+			took := f.edit(t, kube, edits)
 			fmt.Printf("| %s | %d ms | %d ms |\n", source.name, took[len(took)/2].Milliseconds(), took[len(took)-1].Milliseconds())
 		})
 	}
+
+	for _, interval := range []int64{30, 1} {
+		t.Run(fmt.Sprint("KEDA asks every ", interval), func(t *testing.T) { growsWithKEDA(t, edits, interval) })
+	}
+}
+
+// edit changes the first pool's queue and returns how long each change took to be followed, the shortest first.
+func (f *fleet) edit(t *testing.T, kube client.Client, edits int) []time.Duration {
+	t.Helper()
+
+	took := make([]time.Duration, 0, edits)
+
+	for i := range edits {
+		// Not in step with who looks.
+		time.Sleep(time.Duration(1+i*37%100) * 10 * time.Millisecond)
+		took = append(took, f.grow(t, kube, int32(i)+2))
+	}
+
+	slices.Sort(took)
+
+	return took
 }
 
 // push pushes the figures as the monitors do.

@@ -5,16 +5,25 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
 	kmeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/southwest-ai/agent-operator/apis/v1alpha1"
+	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
 // withKEDA skips a test where KEDA is not installed: `make keda` does that.
@@ -30,6 +39,23 @@ func withKEDA(t *testing.T) {
 
 // sizedByKEDA has KEDA write the size of a pool, and ask the provider which.
 func sizedByKEDA(ad *v1alpha1.AIDispatcher) { ad.Spec.Scaling.Engine = v1alpha1.EngineKEDA }
+
+// asksFor waits until a pool's Deployment asks for n workers.
+func asksFor(t *testing.T, ad *v1alpha1.AIDispatcher, n int32) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("the Deployment asks for %d workers", n), func(ctx context.Context) error {
+		d := &appsv1.Deployment{}
+		if err := kube.Get(ctx, client.ObjectKeyFromObject(ad), d); err != nil {
+			return err
+		}
+
+		if got := ptr.Deref(d.Spec.Replicas, 0); got != n {
+			return fmt.Errorf("it asks for %d", got)
+		}
+
+		return nil
+	})
+}
 
 // A pool that KEDA sizes grows with its tasks and shrinks when they are done, but never by the one that is still at work.
 func TestKEDAAsksTheProvider(t *testing.T) {
@@ -48,18 +74,7 @@ func TestKEDAAsksTheProvider(t *testing.T) {
 		hand(t, first, 4)
 	}
 
-	eventually(t, fmt.Sprintf("the Deployment asks for %d workers", most), func(ctx context.Context) error {
-		d := &appsv1.Deployment{}
-		if err := kube.Get(ctx, client.ObjectKeyFromObject(ad), d); err != nil {
-			return err
-		}
-
-		if n := ptr.Deref(d.Spec.Replicas, 0); n != most {
-			return fmt.Errorf("it asks for %d", n)
-		}
-
-		return nil
-	})
+	asksFor(t, ad, most)
 	t.Logf("from the first task to %d asked for: %s", most, time.Since(since).Round(100*time.Millisecond))
 
 	all := settled(t, ad, most)
@@ -74,4 +89,141 @@ func TestKEDAAsksTheProvider(t *testing.T) {
 
 	completed(t, all["5"], long)
 	nothingLeft(t, ad, 1)
+}
+
+// A pool of which KEDA asks a Prometheus grows with its tasks, stays as it is while there is no data, and shrinks to its least size.
+func TestKEDAAsksPrometheus(t *testing.T) {
+	withKEDA(t)
+
+	ns := namespace(t)
+	startObjects(t, ns)
+
+	address := net.JoinHostPort(nodeAddress(t), "19090")
+	stop := startPrometheus(t, address)
+
+	catalogSays(t, "http://"+address)
+
+	const most = 4
+
+	ad := create(t, ns, "quickstart", scaled(most), saving, sizedByKEDA, func(ad *v1alpha1.AIDispatcher) {
+		ad.Spec.Scaling.KEDA = &v1alpha1.KEDA{Scaler: v1alpha1.KEDAScalerPrometheus}
+		ad.Spec.Scaling.ScaleDown.StabilizationSeconds = ptr.To[int32](15)
+	})
+	first := settled(t, ad, 1)["0"]
+	tasks := make([]string, 0, 10)
+	since := time.Now()
+
+	for range cap(tasks) {
+		tasks = append(tasks, hand(t, first, 8))
+	}
+
+	asksFor(t, ad, most)
+	t.Logf("from the first task to %d asked for: %s", most, time.Since(since).Round(100*time.Millisecond))
+	settled(t, ad, most)
+
+	stop()
+	eventually(t, "the HPA knows that nothing is known", func(ctx context.Context) error {
+		h := &autoscalingv2.HorizontalPodAutoscaler{}
+		if err := kube.Get(ctx, client.ObjectKey{Namespace: ns, Name: "keda-hpa-" + ad.GetName()}, h); err != nil {
+			return err
+		}
+
+		for _, c := range h.Status.Conditions {
+			if c.Type == autoscalingv2.ScalingActive && c.Status == corev1.ConditionFalse {
+				return nil
+			}
+		}
+
+		return fmt.Errorf("it says %+v", h.Status.Conditions)
+	})
+
+	for _, id := range tasks {
+		completed(t, first, id)
+	}
+
+	// There is nothing to do any more, and nobody knows.
+	asksFor(t, ad, most)
+
+	startPrometheus(t, address)
+	asksFor(t, ad, 1)
+	settled(t, ad, 1)
+	nothingLeft(t, ad, 1)
+}
+
+// startPrometheus starts a Prometheus that reads what the monitors of all pools tell.
+func startPrometheus(t *testing.T, address string) (stop func()) {
+	t.Helper()
+
+	dir := t.TempDir()
+	config := filepath.Join(dir, "prometheus.yml")
+	text := fmt.Sprintf(`global: {scrape_interval: 2s}
+scrape_configs:
+- job_name: workers
+  honor_labels: true
+  kubernetes_sd_configs: [{role: pod, kubeconfig_file: %q}]
+  relabel_configs:
+  - {source_labels: [__meta_kubernetes_pod_labelpresent_southwest_ai_dispatcher], regex: "true", action: keep}
+  - {source_labels: [__meta_kubernetes_pod_phase], regex: Running, action: keep}
+  - {source_labels: [__meta_kubernetes_pod_ip], regex: "(.+)", replacement: "$1:%d", target_label: __address__}
+`, os.Getenv("KUBECONFIG"), monitorapi.Port)
+
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	cmd := exec.Command("prometheus", "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address, "--log.level=warn") //nolint:noctx // It is stopped, and then the test goes on.
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("cannot start Prometheus (apt-get install prometheus): %v", err)
+	}
+
+	stop = sync.OnceFunc(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // It was killed.
+	})
+	t.Cleanup(stop)
+
+	return stop
+}
+
+// catalogSays has the catalog name the Prometheus that KEDA asks, until the test ends.
+func catalogSays(t *testing.T, server string) {
+	t.Helper()
+
+	at := &unstructured.Unstructured{}
+	at.SetAPIVersion("apiextensions.crossplane.io/v1")
+	at.SetKind("Composition")
+	at.SetName("aidispatcher")
+
+	name := func(ctx context.Context, server any) error {
+		if err := kube.Get(ctx, client.ObjectKeyFromObject(at), at); err != nil {
+			return err
+		}
+
+		steps, _, err := unstructured.NestedSlice(at.Object, "spec", "pipeline")
+		if err != nil {
+			return err
+		}
+
+		if err := unstructured.SetNestedField(steps[0].(map[string]any), server, "input", "keda"); err != nil {
+			return err
+		}
+
+		if err := unstructured.SetNestedSlice(at.Object, steps, "spec", "pipeline"); err != nil {
+			return err
+		}
+
+		return kube.Update(ctx, at)
+	}
+
+	if err := name(t.Context(), map[string]any{"prometheus": map[string]any{"serverAddress": server}}); err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() {
+		if err := name(context.Background(), map[string]any{}); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -9,10 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 	"github.com/google/go-cmp/cmp"
 	"gocloud.dev/blob/fileblob"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -319,5 +321,85 @@ func TestBinderWithCheckpoint(t *testing.T) {
 
 	if len(last.Spec.SchedulingGates) == 0 {
 		t.Error("a worker whose state was lost was let go")
+	}
+}
+
+// A worker that is lost with its node gives its slot, and its state, to the next one, some time after it should have been gone. One
+// whose node is well keeps its slot until it is gone, however late that is.
+func TestBinderAdoptsFromALostNode(t *testing.T) {
+	startProvider(t)
+
+	ns, dir := newNamespace(t), t.TempDir()
+	well := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: ns + "-well"}}
+	lost := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: ns + "-lost"}}
+	pc, _ := newCheckpoint(ns, "", dir)
+	create(t, pc, well, lost)
+
+	for n, is := range map[*corev1.Node]corev1.ConditionStatus{well: corev1.ConditionTrue, lost: corev1.ConditionUnknown} {
+		n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: is}}
+		if err := kube.Status().Update(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	// worker makes a worker of a pool of its own, on a node, which has saved once and should end.
+	worker := func(pool, node string) (d *appsv1.Deployment, epoch int) {
+		_, c := newCheckpoint(ns, pool, dir)
+		d, s := newDeployment(ns, pool), newScaler(ns, pool, 1)
+		d.Spec.Template.Labels = map[string]string{monitorapi.LabelDispatcher: pool, v1alpha1.LabelCheckpoint: pool}
+		create(t, c, d, s)
+
+		p := newPod(d, pool+"-old")
+		create(t, p)
+		eventually(t, func() string {
+			if len(get(t, p).Spec.SchedulingGates) > 0 {
+				return fmt.Sprintf("pod %s waits: %v", p.Name, p.Status.Conditions)
+			}
+
+			return ""
+		})
+
+		epoch = epochOf(t, p)
+		saveAs(t, repository(t, dir, secretOf(t, ns, pool+"-checkpoint")), "0", int64(epoch), "of "+pool)
+
+		// No kubelet will say that it has ended.
+		if err := kube.SubResource("binding").Create(t.Context(), p, &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: node}}); err != nil {
+			t.Fatal(err)
+		}
+
+		if err := kube.Delete(t.Context(), p, client.GracePeriodSeconds(1)); err != nil {
+			t.Fatal(err)
+		}
+
+		create(t, newPod(d, pool+"-new"))
+
+		return d, epoch
+	}
+
+	worker("stays", well.Name)
+	d, before := worker("moves", lost.Name)
+	since := time.Now()
+	next := newPod(d, "moves-new")
+
+	for get(t, next).Annotations[monitorapi.AnnotationSlot] == "" {
+		if time.Since(since) > 3*time.Minute {
+			t.Fatalf("the slot of a lost worker is not adopted: %v", next.Status.Conditions)
+		}
+
+		time.Sleep(100 * time.Millisecond)
+	}
+
+	if took := time.Since(since); took < time.Minute {
+		t.Errorf("the slot was adopted after %s, before it was sure that its worker is lost", took)
+	}
+
+	if now := epochOf(t, next); next.Annotations[monitorapi.AnnotationSlot] != "0" || next.Annotations[monitorapi.AnnotationRestore] != monitorapi.RestoreLatest || now <= before {
+		t.Errorf("who adopts is told %v, and the epoch went from %d to %d", next.Annotations, before, now)
+	}
+
+	// By now the other one is as late.
+	waits := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "stays-new"}}
+	if get(t, waits).Annotations[monitorapi.AnnotationSlot] != "" {
+		t.Error("the slot of a worker whose node is well was adopted")
 	}
 }

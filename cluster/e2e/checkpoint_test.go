@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -350,10 +351,23 @@ func TestRolloutKeepsState(t *testing.T) {
 	before := settled(t, ad, 6)
 	tasks := remembered(t, before, "Remember slot")
 
-	// What a monitor is told is a part of the template.
-	edit(t, ad, func(ad *v1alpha1.AIDispatcher) { *ad.Spec.Checkpoint.IntervalSeconds = 6 })
+	changeCatalog(t, func(catalog map[string]any) {
+		for _, r := range catalog["roles"].([]any) {
+			if r := r.(map[string]any); r["name"] == ad.Spec.Role {
+				r["image"] = byDigest(t, "reference-agent")
+			}
+		}
+	})
 	killProvider(t)
-	recalled(t, renewed(t, ad, 6, before), tasks, "Remember slot")
+
+	after := renewed(t, ad, 6, before)
+	recalled(t, after, tasks, "Remember slot")
+
+	for slot, p := range after {
+		if !slices.ContainsFunc(p.Spec.Containers, func(c corev1.Container) bool { return strings.Contains(c.Image, "@sha256:") }) {
+			t.Errorf("the worker of slot %s does not run the new image", slot)
+		}
+	}
 }
 
 // A pool goes back to what it knew at a time, and a pool that comes after finds what one before it left.

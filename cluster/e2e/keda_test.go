@@ -17,7 +17,6 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	kmeta "k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -101,7 +100,9 @@ func TestKEDAAsksPrometheus(t *testing.T) {
 	address := net.JoinHostPort(nodeAddress(t), "19090")
 	stop := startPrometheus(t, address)
 
-	catalogSays(t, "http://"+address)
+	changeCatalog(t, func(catalog map[string]any) {
+		catalog["keda"] = map[string]any{"prometheus": map[string]any{"serverAddress": "http://" + address}}
+	})
 
 	const most = 4
 
@@ -185,45 +186,4 @@ scrape_configs:
 	t.Cleanup(stop)
 
 	return stop
-}
-
-// catalogSays has the catalog name the Prometheus that KEDA asks, until the test ends.
-func catalogSays(t *testing.T, server string) {
-	t.Helper()
-
-	at := &unstructured.Unstructured{}
-	at.SetAPIVersion("apiextensions.crossplane.io/v1")
-	at.SetKind("Composition")
-	at.SetName("aidispatcher")
-
-	name := func(ctx context.Context, server any) error {
-		if err := kube.Get(ctx, client.ObjectKeyFromObject(at), at); err != nil {
-			return err
-		}
-
-		steps, _, err := unstructured.NestedSlice(at.Object, "spec", "pipeline")
-		if err != nil {
-			return err
-		}
-
-		if err := unstructured.SetNestedField(steps[0].(map[string]any), server, "input", "keda"); err != nil {
-			return err
-		}
-
-		if err := unstructured.SetNestedSlice(at.Object, steps, "spec", "pipeline"); err != nil {
-			return err
-		}
-
-		return kube.Update(ctx, at)
-	}
-
-	if err := name(t.Context(), map[string]any{"prometheus": map[string]any{"serverAddress": server}}); err != nil {
-		t.Fatal(err)
-	}
-
-	t.Cleanup(func() {
-		if err := name(context.Background(), map[string]any{}); err != nil {
-			t.Error(err)
-		}
-	})
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Goes the ways by which AIDispatcher comes into a cluster and out of it, on an empty cluster of this machine or on that of
-# KUBECONFIG, in which AIDispatcher must not be installed. RUN selects tests.
+# KUBECONFIG, in which AIDispatcher must not be installed. FLAVORS says in which forms of the API; RUN selects tests.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -12,6 +12,15 @@ if [ -z "${KUBECONFIG:-}" ]; then
 fi
 
 go run -C cluster/local . build crossplane versitygw
-export FLAVOR=namespaced
-make --no-print-directory push install-yaml
-go test -tags e2e -count=1 -v -timeout 20m -run "${RUN:-^TestPath}" ./cluster/e2e
+make --no-print-directory push
+
+for FLAVOR in ${FLAVORS:-namespaced claim}; do
+  export FLAVOR
+  make --no-print-directory install-yaml
+  go test -tags e2e -count=1 -v -timeout 20m -run "${RUN:-^TestPath}" ./cluster/e2e
+done
+
+# What Git says for Argo CD, brought by Argo CD's own engine to the same cluster, which is empty again.
+export VERSION FLAVOR=namespaced
+make --no-print-directory install-yaml
+(cd cluster/argocd && go test -tags 'integration e2e' -count=1 -v -timeout 15m -run "${RUN:-^TestPath}" .)

@@ -19,11 +19,25 @@ import (
 	"k8s.io/client-go/dynamic"
 )
 
-// The packages of an installation, as Crossplane names them.
-var packages = []string{
-	"function.pkg.crossplane.io/southwest-ai-function-aidispatcher",
-	"provider.pkg.crossplane.io/southwest-ai-provider-aidispatcher",
-	"configuration.pkg.crossplane.io/southwest-ai-configuration-aidispatcher",
+// packages are those of an installation, as Crossplane names them.
+func packages() []string {
+	return []string{
+		"function.pkg.crossplane.io/southwest-ai-function-aidispatcher",
+		"provider.pkg.crossplane.io/southwest-ai-provider-aidispatcher",
+		"configuration.pkg.crossplane.io/southwest-ai-" + configuration(),
+	}
+}
+
+// claims says that pools are claims, of cluster-scoped composite resources.
+func claims() bool { return os.Getenv("FLAVOR") == "claim" }
+
+// configuration is the package that is asked for.
+func configuration() string {
+	if claims() {
+		return "configuration-aidispatcher-claim"
+	}
+
+	return "configuration-aidispatcher"
 }
 
 // From a cluster with nothing but Crossplane, by the commands of docs/operations.md, to a pool that serves, through an upgrade and
@@ -36,10 +50,10 @@ func TestPathOfPackages(t *testing.T) {
 	}
 
 	command(t, "kubectl", "apply", "-f", root+"/_output/install.yaml")
-	command(t, "crossplane", "xpkg", "install", "configuration", image("configuration-aidispatcher", os.Getenv("VERSION")))
+	command(t, "crossplane", "xpkg", "install", "configuration", image(configuration(), os.Getenv("VERSION")))
 
 	// Only the Configuration was asked for.
-	for _, p := range packages {
+	for _, p := range packages() {
 		eventually(t, p+" is there", func(context.Context) error { return try("kubectl", "get", p) })
 		command(t, "kubectl", "wait", p, "--for=condition=Healthy", "--timeout=110s")
 	}

@@ -12,8 +12,9 @@ import (
 
 // A decoder reads the records of a tree, and takes none that an encoder would not write.
 type decoder struct {
-	r     *bufio.Reader
-	depth int
+	r       *bufio.Reader
+	version byte
+	depth   int
 	// last is the name before, of each directory that is open: names are sorted, so that none is there twice.
 	last []string
 }
@@ -26,9 +27,11 @@ func newDecoder(r io.Reader) (*decoder, error) {
 		return nil, broken(err, "it ends before it begins")
 	}
 
-	if string(magic[:4]) != "TREE" || magic[4] != version {
-		return nil, fmt.Errorf("version %d, and only %d can be read: %w", magic[4], version, ErrFormat)
+	if string(magic[:4]) != "TREE" || magic[4] == 0 || magic[4] > version {
+		return nil, fmt.Errorf("version %d, and only those up to %d can be read: %w", magic[4], version, ErrFormat)
 	}
+
+	d.version = magic[4]
 
 	return d, nil
 }
@@ -77,8 +80,11 @@ func (d *decoder) next() (node, error) {
 	}
 
 	n := node{kind: kind}
+	if kind == kindLong && d.version > 1 {
+		n.kind, n.sum.quick = kindFile, true
+	}
 
-	switch kind {
+	switch n.kind {
 	case kindEnd:
 		if d.depth != 0 {
 			return n, fmt.Errorf("it ends in a directory: %w", ErrFormat)
@@ -224,8 +230,8 @@ func (d *decoder) file(n *node) error {
 
 	n.size = int64(size) //nolint:gosec // Bounded above.
 
-	if _, err := io.ReadFull(d.r, n.hash[:]); err != nil {
-		return broken(err, "it is cut at a hash")
+	if _, err := io.ReadFull(d.r, n.sum.bytes()); err != nil {
+		return broken(err, "it is cut at a sum")
 	}
 
 	count, err := d.number(maxRefs, "the number of parts")

@@ -30,6 +30,7 @@ func TestHostileTrees(t *testing.T) {
 		"Setuid":    {reason: "Nobody becomes another by a file that was restored.", nodes: []node{{kind: kindFile, name: "a", mode: 0o4755}}},
 		"Attribute": {reason: "Attributes of the system's give rights.", nodes: []node{{kind: kindFile, name: "a", mode: 0o755, attrs: []attr{{name: "security.capability", value: []byte("x")}}}}},
 		"WrongHash": {reason: "A file's bytes are those that were saved.", nodes: []node{{kind: kindFile, name: "a", size: 5, refs: []ref{{hole: true, length: 5}}}}},
+		"WrongSum":  {reason: "So are a long file's.", nodes: []node{{kind: kindFile, name: "a", size: 5, sum: sum{quick: true}, refs: []ref{{hole: true, length: 5}}}}},
 	}
 
 	for name, tc := range cases {

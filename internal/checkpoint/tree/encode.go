@@ -8,8 +8,7 @@ import (
 
 // docs/checkpoint-format.md has every byte.
 const (
-	version  = 1
-	hashSize = 32
+	version = 2
 
 	kindEnd     = 0
 	kindDir     = 1
@@ -17,6 +16,8 @@ const (
 	kindFile    = 3
 	kindSymlink = 4
 	kindLink    = 5
+	// kindLong is a kindFile with a quick sum, which nothing but encoder and decoder tells apart.
+	kindLong = 6
 
 	// The bounds of what a reader takes, so that a hostile tree costs nothing. They are those of Linux.
 	maxName   = 255
@@ -38,7 +39,7 @@ type node struct {
 	// target of a symbolic link, or path of the file or symbolic link of which a hard link is another name.
 	target string
 	size   int64
-	hash   [hashSize]byte
+	sum    sum
 	refs   []ref
 	attrs  []attr
 }
@@ -74,7 +75,12 @@ func (e *encoder) text(s string) {
 }
 
 func (e *encoder) node(n node) error {
-	e.buf = append(e.buf[:0], n.kind)
+	kind := n.kind
+	if n.sum.quick {
+		kind = kindLong
+	}
+
+	e.buf = append(e.buf[:0], kind)
 
 	switch n.kind {
 	case kindEnd, kindLeave:
@@ -89,7 +95,7 @@ func (e *encoder) node(n node) error {
 	case kindFile:
 		e.head(n)
 		e.length(n.size)
-		e.buf = append(e.buf, n.hash[:]...)
+		e.buf = append(e.buf, n.sum.bytes()...)
 		e.number(uint64(len(n.refs)))
 
 		for _, r := range n.refs {

@@ -16,11 +16,17 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/checkpoint"
 )
 
-// testdata/golden was written once, by the first version of the format: its chunks, the ids of the tree's in order, and what was
-// in the directory. It is never written again, and restores for ever.
-const golden = "testdata/golden"
-
+// What is in testdata was written once, by each version of the format: its chunks, the ids of the tree's in order, and what was in
+// the directory. It is never written again, and restores for ever.
 func TestGolden(t *testing.T) {
+	for _, dir := range []string{"testdata/golden", "testdata/golden-2"} {
+		t.Run(dir, func(t *testing.T) { restoresGolden(t, dir) })
+	}
+}
+
+func restoresGolden(t *testing.T, golden string) {
+	t.Helper()
+
 	ids, err := os.ReadFile(golden + "/tree")
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +44,7 @@ func TestGolden(t *testing.T) {
 	}
 
 	dir := filepath.Join(t.TempDir(), "restored")
-	if notes, err := Restore(t.Context(), dir, tree, goldenChunk, Options{}); err != nil || len(notes) > 0 {
+	if notes, err := Restore(t.Context(), dir, tree, goldenChunk(golden), Options{}); err != nil || len(notes) > 0 {
 		t.Fatal(err, notes)
 	}
 
@@ -52,17 +58,19 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-func goldenChunk(_ context.Context, id checkpoint.ID) ([]byte, error) {
-	b, err := os.ReadFile(golden + "/chunks/" + id.String())
-	if err != nil {
-		return nil, err
-	}
+func goldenChunk(golden string) Get {
+	return func(_ context.Context, id checkpoint.ID) ([]byte, error) {
+		b, err := os.ReadFile(golden + "/chunks/" + id.String())
+		if err != nil {
+			return nil, err
+		}
 
-	if sha256.Sum256(b) != id {
-		return nil, checkpoint.ErrCorrupt
-	}
+		if sha256.Sum256(b) != id {
+			return nil, checkpoint.ErrCorrupt
+		}
 
-	return b, nil
+		return b, nil
+	}
 }
 
 // lines writes a description with names in quotes, as some are no text.

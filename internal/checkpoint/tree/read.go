@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/crypto/blake2b"
 	"golang.org/x/sys/unix"
 )
 
@@ -108,12 +107,14 @@ func (s *saver) readOnce(root *os.Root, name string, before known, had bool) (kn
 
 // content reads what is in a file.
 func (s *saver) content(f *os.File, k *known, before known, had bool) error {
-	h, err := blake2b.New256(nil)
+	quick := k.stamp.size > small
+
+	h, err := newSum(quick)
 	if err != nil {
 		return err
 	}
 
-	if k.stamp.size <= small {
+	if !quick {
 		return s.smallContent(f, k, h, before, had)
 	}
 
@@ -134,7 +135,7 @@ func (s *saver) content(f *os.File, k *known, before known, had bool) error {
 		at = end
 	}
 
-	h.Sum(k.hash[:0])
+	k.sum = sumOf(h, quick)
 
 	return nil
 }
@@ -211,14 +212,14 @@ func (s *saver) smallContent(f *os.File, k *known, h hash.Hash, before known, ha
 	}
 
 	_, _ = h.Write(b[:n]) // A hash takes everything.
-	h.Sum(k.hash[:0])
+	k.sum = sumOf(h, false)
 
 	// Not before it is known to be whole does it take a place; the caller looks at the file once more after this, so that a
 	// file that changed in the last moment leaves its bytes in the pack, unused.
 	switch {
 	case n == 0:
 		return nil
-	case had && before.hash == k.hash && before.stamp.size == k.stamp.size:
+	case had && before.sum == k.sum && before.stamp.size == k.stamp.size:
 		k.refs = before.refs
 
 		return nil

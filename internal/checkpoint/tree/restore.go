@@ -11,7 +11,6 @@ import (
 	"path"
 	"time"
 
-	"golang.org/x/crypto/blake2b"
 	"golang.org/x/sys/unix"
 
 	"github.com/southwest-ai/agent-operator/internal/checkpoint"
@@ -180,7 +179,7 @@ func (r *restorer) file(p string, n node) (err error) {
 
 	defer func() { err = errors.Join(err, f.Close()) }()
 
-	h, err := blake2b.New256(nil)
+	h, err := newSum(n.sum.quick)
 	if err != nil {
 		return err
 	}
@@ -197,10 +196,7 @@ func (r *restorer) file(p string, n node) (err error) {
 		at += part.length
 	}
 
-	var got [hashSize]byte
-	h.Sum(got[:0])
-
-	if n.size > 0 && got != n.hash {
+	if n.size > 0 && sumOf(h, n.sum.quick) != n.sum {
 		return fmt.Errorf("a file has other bytes than were saved: %w", checkpoint.ErrCorrupt)
 	}
 
@@ -385,7 +381,7 @@ func Load(ctx context.Context, dir string, until time.Time, tree []checkpoint.ID
 			return nil
 		}
 
-		k := known{stamp: stamp{size: n.size, mtime: n.mtime, mode: n.mode}, hash: n.hash, refs: n.refs, attrs: n.attrs}
+		k := known{stamp: stamp{size: n.size, mtime: n.mtime, mode: n.mode}, sum: n.sum, refs: n.refs, attrs: n.attrs}
 
 		if info, err := root.Lstat(p); err == nil {
 			if st := stampOf(info); st.size == n.size && st.mtime == n.mtime && st.mode&0o1777 == n.mode && time.Unix(0, st.ctime).Before(until.Add(-tick)) {

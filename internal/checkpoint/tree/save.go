@@ -293,7 +293,7 @@ func (s *saver) regular(at place, i item) (*leaf, error) {
 }
 
 func (k known) node(name string) node {
-	return node{kind: kindFile, name: name, mode: k.stamp.mode & 0o1777, mtime: k.stamp.mtime, size: k.stamp.size, hash: k.hash, refs: k.refs, attrs: k.attrs}
+	return node{kind: kindFile, name: name, mode: k.stamp.mode & 0o1777, mtime: k.stamp.mtime, size: k.stamp.size, sum: k.sum, refs: k.refs, attrs: k.attrs}
 }
 
 // keep adds a file to the snapshot.

@@ -90,7 +90,7 @@ type Entry struct {
 // known is what is known of a regular file that was saved.
 type known struct {
 	stamp stamp
-	hash  [hashSize]byte
+	sum   sum
 	refs  []ref
 	attrs []attr
 }

@@ -148,9 +148,10 @@ func uninstall(ctx context.Context, t *testing.T) {
 		t.Fatalf("cannot uninstall: %v: %s", err, out)
 	}
 
-	out, err := exec.CommandContext(ctx, "kubectl", "get", "crd,packages,clusterroles,clusterrolebindings,compositions,imageconfigs,deploymentruntimeconfigs", "-o", "name").Output()
+	out, err := exec.CommandContext(ctx, "kubectl", "get", "-o", "name",
+		"crd,configurations,functions,providers.pkg.crossplane.io,clusterroles,clusterrolebindings,compositions,imageconfigs,deploymentruntimeconfigs").CombinedOutput()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("cannot look for what is left: %v: %s", err, out)
 	}
 
 	for line := range bytes.Lines(out) {

@@ -177,7 +177,7 @@ func (c cluster) configure(ctx context.Context, _ progress.Detail) error {
 			return err
 		}
 	}
-	return host.EnsureForwarding(ctx, config.PodCIDR)
+	return host.EnsureForwarding(ctx, config.PodCIDR, config.ServiceCIDR)
 }
 
 func (c cluster) ensure(specs ...proc.Spec) error {

@@ -13,6 +13,7 @@ import (
 // Chains of our own, so that they can be told from others' and removed.
 const (
 	inputChain   = "AIDISPATCHER-INPUT"
+	outputChain  = "AIDISPATCHER-OUTPUT"
 	forwardChain = "AIDISPATCHER-FORWARD"
 	masqChain    = "AIDISPATCHER-MASQ"
 )
@@ -22,12 +23,18 @@ type chain struct {
 	rules               [][]string
 }
 
-func chains(podCIDR string) []chain {
+func chains(podCIDR, serviceCIDR string) []chain {
+	// What still has a service's address is for one that kube-proxy does not know yet. On its way out somebody else might answer, and a
+	// client would stay with him.
+	unknown := []string{"-d", serviceCIDR, "-j", "REJECT"}
+
 	return []chain{
 		{"filter", "INPUT", inputChain, [][]string{
 			{"-s", podCIDR, "-j", "ACCEPT"},
 		}},
+		{"filter", "OUTPUT", outputChain, [][]string{unknown}},
 		{"filter", "FORWARD", forwardChain, [][]string{
+			unknown,
 			{"-s", podCIDR, "-j", "ACCEPT"},
 			{"-d", podCIDR, "-j", "ACCEPT"},
 		}},
@@ -38,12 +45,13 @@ func chains(podCIDR string) []chain {
 	}
 }
 
-// EnsureForwarding lets pods reach one another, the machine and the outside, whatever policy the machine's own firewall has.
-func EnsureForwarding(ctx context.Context, podCIDR string) error {
+// EnsureForwarding lets pods reach one another, the machine and the outside, whatever policy the machine's own firewall has, and
+// lets nobody look for services outside.
+func EnsureForwarding(ctx context.Context, podCIDR, serviceCIDR string) error {
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o600); err != nil {
 		return fmt.Errorf("cannot turn IP forwarding on: %w", err)
 	}
-	for _, c := range chains(podCIDR) {
+	for _, c := range chains(podCIDR, serviceCIDR) {
 		// It exists already, or the next command says what is wrong.
 		_ = iptables(ctx, "-t", c.table, "-N", c.name)
 		if err := iptables(ctx, "-t", c.table, "-F", c.name); err != nil {

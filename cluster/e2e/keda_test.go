@@ -4,11 +4,16 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -98,7 +103,8 @@ func TestKEDAAsksPrometheus(t *testing.T) {
 	startObjects(t, ns)
 
 	address := net.JoinHostPort(nodeAddress(t), "19090")
-	stop := startPrometheus(t, address)
+	monitors := monitorsOf(t, ns)
+	stop := startPrometheus(t, address, monitors)
 
 	changeCatalog(t, func(catalog map[string]any) {
 		catalog["keda"] = map[string]any{"prometheus": map[string]any{"serverAddress": "http://" + address}}
@@ -145,28 +151,47 @@ func TestKEDAAsksPrometheus(t *testing.T) {
 	// There is nothing to do any more, and nobody knows.
 	asksFor(t, ad, most)
 
-	startPrometheus(t, address)
+	startPrometheus(t, address, monitors)
 	asksFor(t, ad, 1)
 	settled(t, ad, 1)
 	nothingLeft(t, ad, 1)
 }
 
-// startPrometheus starts a Prometheus that reads what the monitors of all pools tell.
-func startPrometheus(t *testing.T, address string) (stop func()) {
+// monitorsOf tells a Prometheus where the monitors of a namespace are: Debian's cannot ask Kubernetes.
+func monitorsOf(t *testing.T, ns string) string {
+	t.Helper()
+
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		pods := &corev1.PodList{}
+		if err := kube.List(r.Context(), pods, client.InNamespace(ns), client.HasLabels{monitorapi.LabelDispatcher}); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+
+			return
+		}
+
+		targets := []string{}
+
+		for _, p := range pods.Items {
+			if p.Status.Phase == corev1.PodRunning && p.Status.PodIP != "" {
+				targets = append(targets, net.JoinHostPort(p.Status.PodIP, strconv.Itoa(monitorapi.Port)))
+			}
+		}
+
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode([]map[string]any{{"targets": targets}}) // It asks again.
+	}))
+	t.Cleanup(s.Close)
+
+	return s.URL
+}
+
+// startPrometheus starts a Prometheus that reads what monitors tell.
+func startPrometheus(t *testing.T, address, monitors string) (stop func()) {
 	t.Helper()
 
 	dir := t.TempDir()
 	config := filepath.Join(dir, "prometheus.yml")
-	text := fmt.Sprintf(`global: {scrape_interval: 2s}
-scrape_configs:
-- job_name: workers
-  honor_labels: true
-  kubernetes_sd_configs: [{role: pod, kubeconfig_file: %q}]
-  relabel_configs:
-  - {source_labels: [__meta_kubernetes_pod_labelpresent_southwest_ai_dispatcher], regex: "true", action: keep}
-  - {source_labels: [__meta_kubernetes_pod_phase], regex: Running, action: keep}
-  - {source_labels: [__meta_kubernetes_pod_ip], regex: "(.+)", replacement: "$1:%d", target_label: __address__}
-`, os.Getenv("KUBECONFIG"), monitorapi.Port)
+	text := fmt.Sprintf("global: {scrape_interval: 2s}\nscrape_configs: [{job_name: workers, honor_labels: true, http_sd_configs: [{url: %q, refresh_interval: 2s}]}]\n", monitors)
 
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -184,6 +209,25 @@ scrape_configs:
 		_ = cmd.Wait() // It was killed.
 	})
 	t.Cleanup(stop)
+
+	eventually(t, "Prometheus serves", func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/-/ready", nil)
+		if err != nil {
+			return err
+		}
+
+		rsp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		defer rsp.Body.Close()
+
+		if rsp.StatusCode != http.StatusOK {
+			return errors.New(rsp.Status)
+		}
+
+		return nil
+	})
 
 	return stop
 }

@@ -44,7 +44,7 @@ test: unit integration e2e ## Everything against the parts that every user meets
 
 test-all: test test-slow ## All that CI runs.
 
-test-slow: lint race fuzz argocd paths ## What test-all adds to test.
+test-slow: lint race fuzz argocd paths keda ## What test-all adds to test.
 
 unit: ## Tests without a network and without a cluster.
 	go test ./...

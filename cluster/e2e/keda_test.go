@@ -82,7 +82,7 @@ func TestKEDAAsksTheProvider(t *testing.T) {
 	t.Logf("from the first task to %d asked for: %s", most, time.Since(since).Round(100*time.Millisecond))
 
 	all := settled(t, ad, most)
-	long := occupy(t, all["5"], 240)
+	long := occupy(t, all["5"], 120)
 
 	wanted(t, ad, 1)
 

@@ -325,6 +325,81 @@ func TestStateFollowsTheSlot(t *testing.T) {
 	})
 }
 
+// Whatever ends a worker while there is no provider, what it knew is there: agent and monitor go on without one, and who comes anew
+// waits for it.
+func TestStateSurvivesWithoutTheProvider(t *testing.T) {
+	ns := namespace(t)
+	startObjects(t, ns)
+
+	ad := create(t, ns, "quickstart", sized(4), saving)
+	before := settled(t, ad, 4)
+	tasks := remembered(t, before, "Remember slot")
+	saved(t, before)
+
+	start := stopProvider(t)
+
+	kill(t, string(before["0"].UID), "/agent")
+	kill(t, string(before["1"].UID), "/monitor run")
+
+	sudden, graceful := before["2"], before["3"]
+	kill(t, string(sudden.UID), "/agent")
+	kill(t, string(sudden.UID), "/monitor run")
+
+	if err := kube.Delete(t.Context(), &sudden, client.GracePeriodSeconds(0)); err != nil {
+		t.Fatal(err)
+	}
+
+	// This one is saved as it ends, and by nothing else.
+	last := remembered(t, map[string]corev1.Pod{"3": graceful}, "At last, remember slot")
+	if err := kube.SubResource("eviction").Create(t.Context(), &graceful, &policyv1.Eviction{}); err != nil {
+		t.Fatal(err)
+	}
+
+	eventually(t, "the agent of slot 0 was started again", func(ctx context.Context) error {
+		p := &corev1.Pod{}
+		if err := kube.Get(ctx, client.ObjectKey{Namespace: ns, Name: before["0"].Name}, p); err != nil {
+			return err
+		}
+
+		if c := p.Status.ContainerStatuses[0]; c.RestartCount < 1 || !c.Ready {
+			return fmt.Errorf("it is %+v", c)
+		}
+
+		return nil
+	})
+
+	stayed := map[string]corev1.Pod{"0": before["0"], "1": before["1"]}
+	saved(t, stayed)
+	recalled(t, stayed, map[string]string{"0": tasks["0"], "1": tasks["1"]}, "Remember slot")
+
+	eventually(t, "two workers wait for the provider", func(ctx context.Context) error {
+		pods := &corev1.PodList{}
+		if err := kube.List(ctx, pods, client.InNamespace(ns), client.MatchingLabels{monitorapi.LabelDispatcher: ad.GetName()}); err != nil {
+			return err
+		}
+
+		waiting := 0
+
+		for _, p := range pods.Items {
+			if len(p.Spec.SchedulingGates) > 0 {
+				waiting++
+			}
+		}
+
+		if waiting != 2 || len(pods.Items) != 4 {
+			return fmt.Errorf("%d of %d wait", waiting, len(pods.Items))
+		}
+
+		return nil
+	})
+
+	start()
+
+	after := settled(t, ad, 4)
+	recalled(t, after, tasks, "Remember slot")
+	recalled(t, after, last, "At last, remember slot")
+}
+
 // A pool that is put aside comes back with all that its workers knew.
 func TestSuspendKeepsState(t *testing.T) {
 	t.Parallel()

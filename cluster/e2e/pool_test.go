@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -233,6 +234,44 @@ func killProvider(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// stopProvider has the provider gone until start is called, or the test ends.
+func stopProvider(t *testing.T) (start func()) {
+	t.Helper()
+
+	revision := strings.TrimSpace(command(t, "kubectl", "get", "providerrevisions", "-l", "pkg.crossplane.io/package=southwest-ai-provider-aidispatcher",
+		"-o", `jsonpath={.items[?(@.spec.desiredState=="Active")].metadata.name}`))
+	kubectl := func(args ...string) {
+		if err := try("kubectl", args...); err != nil {
+			t.Error(err)
+		}
+	}
+
+	start = sync.OnceFunc(func() {
+		kubectl("scale", "-n", "crossplane-system", "deployment/"+revision, "--replicas=1")
+		kubectl("annotate", "providerrevision/"+revision, "crossplane.io/paused-")
+	})
+	t.Cleanup(start)
+
+	// Or Crossplane would bring it back.
+	kubectl("annotate", "--overwrite", "providerrevision/"+revision, "crossplane.io/paused=true")
+	kubectl("scale", "-n", "crossplane-system", "deployment/"+revision, "--replicas=0")
+
+	eventually(t, "the provider is gone", func(ctx context.Context) error {
+		pods := &corev1.PodList{}
+		if err := kube.List(ctx, pods, client.InNamespace("crossplane-system"), client.MatchingLabels{"pkg.crossplane.io/revision": revision}); err != nil {
+			return err
+		}
+
+		if len(pods.Items) > 0 {
+			return fmt.Errorf("%s is there", pods.Items[0].GetName())
+		}
+
+		return nil
+	})
+
+	return start
 }
 
 // A suspended pool has no workers and comes back at its size.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -158,4 +159,75 @@ func TestTokenBudget(t *testing.T) {
 	edit(t, ad, sized(4))
 	settled(t, ad, 4)
 	shared(4)
+}
+
+// What a pool used, and what that cost, is counted on when its worker is replaced and the provider is, too, and each token once.
+func TestTokensAndTheirCostSurvive(t *testing.T) {
+	ns := namespace(t)
+	ad := create(t, ns, "quickstart", sized(1))
+	first := settled(t, ad, 1)["0"]
+
+	var used monitorapi.Tokens
+
+	// use has a worker use some tokens and waits until the pool's status has all that were ever used.
+	use := func(worker corev1.Pod, sessions ...string) {
+		t.Helper()
+
+		before := status(t, worker).Tokens
+
+		for _, s := range sessions {
+			tell(t, ns, s, "I am "+s+".")
+		}
+
+		var now monitorapi.Tokens
+
+		statusSays(t, worker, "all requests", func(s monitorapi.Status) bool {
+			if s.Tokens != nil {
+				now = *s.Tokens
+			}
+
+			return s.Tokens != nil && s.Tokens.Requests == requestsOf(before)+int64(len(sessions))
+		})
+
+		if before != nil {
+			now.Input, now.Output, now.Cached = now.Input-before.Input, now.Output-before.Output, now.Cached-before.Cached
+		}
+
+		used.Input, used.Output, used.Cached = used.Input+now.Input, used.Output+now.Output, used.Cached+now.Cached
+
+		// The prices of the example catalog, in dollars a million.
+		cost := fmt.Sprintf("%.6f", (3*float64(used.Input-used.Cached)+0.3*float64(used.Cached)+15*float64(used.Output))/1e6)
+
+		eventually(t, "the pool tells of all tokens", func(ctx context.Context) error {
+			now := &v1alpha1.AIDispatcher{}
+			if err := kube.Get(ctx, client.ObjectKeyFromObject(ad), now); err != nil {
+				return err
+			}
+
+			if s := now.Status; s.TokenUsage == nil || *s.TokenUsage != used.Input+used.Output || s.Cost == nil || s.Cost.Amount != cost || s.Cost.Currency != "USD" {
+				return fmt.Errorf("it tells of %d tokens and %+v, and %+v were used, which is %s", ptr.Deref(s.TokenUsage, -1), s.Cost, used, cost)
+			}
+
+			return nil
+		})
+	}
+
+	use(first, "ada", "bob")
+
+	killProvider(t)
+	use(first, "eve")
+
+	if err := kube.Delete(t.Context(), &first); err != nil {
+		t.Fatal(err)
+	}
+
+	use(replaced(t, ad, 1, "0", first)["0"], "joe")
+}
+
+func requestsOf(t *monitorapi.Tokens) int64 {
+	if t == nil {
+		return 0
+	}
+
+	return t.Requests
 }

@@ -3,6 +3,7 @@
 package monitor
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -246,5 +247,64 @@ func compareBills(t *testing.T, monitor, upstream string) {
 
 	if diff := cmp.Diff(&want, s.Tokens); diff != "" {
 		t.Errorf("what was counted: -billed, +counted:\n%s", diff)
+	}
+}
+
+// A WebSocket library's client and server talk through the proxy as they do without it: messages of each kind and of any length,
+// compressed or not, pings, and the code with which one of them ends it. Nobody measures what is said.
+func TestWebSockets(t *testing.T) {
+	script := []string{filepath.Join("testdata", "websockets.mjs"), clientLibraries(t)}
+
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+
+	server := exec.CommandContext(ctx, "node", append(script, "serve")...)
+
+	out, err := server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+
+	defer func() {
+		cancel()
+
+		_ = server.Wait() // It was killed.
+	}()
+
+	port, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("the server does not say where it is: %v", err)
+	}
+
+	base := "http://127.0.0.1:" + strings.TrimSpace(port)
+	talk := func(base string) string {
+		t.Helper()
+
+		b, err := exec.CommandContext(ctx, "node", append(script, "talk", strings.Replace(base, "http://", "ws://", 1))...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("the client (node 20 is needed): %v: %s", err, b)
+		}
+
+		return string(b)
+	}
+
+	m := startMetered(t, base)
+	direct := talk(base)
+
+	if diff := cmp.Diff(direct, talk(m.url)); diff != "" || strings.Count(direct, "\n") != 12 {
+		t.Errorf("-without the proxy, +through it:\n%s\n%s", diff, direct)
+	}
+
+	want := outcomeOf("unmetered")
+	for k := range want {
+		want[k] *= 2 // One connection with compression, and one without.
+	}
+
+	if diff := cmp.Diff(want, m.counted(t)); diff != "" {
+		t.Errorf("-want, +got:\n%s", diff)
 	}
 }

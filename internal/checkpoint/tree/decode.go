@@ -27,8 +27,11 @@ func newDecoder(r io.Reader) (*decoder, error) {
 		return nil, broken(err, "it ends before it begins")
 	}
 
-	if string(magic[:4]) != "TREE" || magic[4] == 0 || magic[4] > version {
-		return nil, fmt.Errorf("version %d, and only those up to %d can be read: %w", magic[4], version, ErrFormat)
+	switch {
+	case string(magic[:4]) != "TREE" || magic[4] == 0:
+		return nil, fmt.Errorf("it does not begin as a tree does: %w", ErrFormat)
+	case magic[4] > version:
+		return nil, fmt.Errorf("the tree has version %d, and this program knows versions up to %d; use the program that wrote it, or a newer one: %w", magic[4], version, checkpoint.ErrVersion)
 	}
 
 	d.version = magic[4]

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"bytes"
+	"errors"
 	"path/filepath"
 	"testing"
 
@@ -110,4 +111,31 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What a newer program wrote is not taken for broken, or an older state would be restored in its place. Of version 1 is no record of
+// version 2.
+func TestVersions(t *testing.T) {
+	long := node{kind: kindFile, name: "a", mode: 0o644, sum: sum{quick: true}}
+
+	for v, want := range map[byte]error{0: ErrFormat, 1: ErrFormat, version: nil, version + 1: checkpoint.ErrVersion} {
+		var buf bytes.Buffer
+
+		e := newEncoder(&buf)
+		if err := errors.Join(e.node(long), e.close()); err != nil {
+			t.Fatal(err)
+		}
+
+		b := buf.Bytes()
+		b[4] = v
+
+		d, err := newDecoder(bytes.NewReader(b))
+		if err == nil {
+			_, err = d.next()
+		}
+
+		if !errors.Is(err, want) {
+			t.Errorf("version %d: %v, want %v", v, err, want)
+		}
+	}
 }

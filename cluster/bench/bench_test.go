@@ -209,7 +209,7 @@ func resident(t *testing.T, program string) []float64 {
 }
 
 // start runs a program until the test ends.
-func start(t *testing.T, name string, args ...string) {
+func start(t *testing.T, name string, args ...string) (pid int) {
 	t.Helper()
 
 	log, err := os.Create(filepath.Join(t.TempDir(), filepath.Base(name)+".log"))
@@ -233,4 +233,6 @@ func start(t *testing.T, name string, args ...string) {
 			t.Logf("%s printed:\n%s", name, b[max(0, len(b)-4000):])
 		}
 	})
+
+	return cmd.Process.Pid
 }

@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,6 +33,8 @@ import (
 // default. All three may ask the API server as often as they like, which by default they may not: so none waits for its turn.
 type keda struct {
 	operator, adapter *provider
+	// controller is the process of the HPA controller.
+	controller int
 	// interval is the time between two looks of the operator's, in seconds, and server the Prometheus.
 	interval int64
 	server   string
@@ -66,7 +70,7 @@ func (k *keda) start(t *testing.T, kube client.Client, kubeconfig string) {
 		"--tls-private-key-file="+filepath.Join(certs, "tls.key"), "--cert-dir="+certs, "--port="+portOf(t, page), "--metrics-service-address=localhost:"+portOf(t, service),
 		"--lister-kubeconfig="+kubeconfig, "--authentication-kubeconfig="+kubeconfig, "--authorization-kubeconfig="+kubeconfig, "--authentication-tolerate-lookup-failure",
 		"--kube-api-qps=1000", "--kube-api-burst=2000", "--zap-log-level=error")
-	start(t, filepath.Join(assets, "kube-controller-manager"), "--kubeconfig="+kubeconfig, "--authentication-kubeconfig="+kubeconfig, "--authorization-kubeconfig="+kubeconfig,
+	k.controller = start(t, filepath.Join(assets, "kube-controller-manager"), "--kubeconfig="+kubeconfig, "--authentication-kubeconfig="+kubeconfig, "--authorization-kubeconfig="+kubeconfig,
 		"--controllers=horizontal-pod-autoscaler-controller", "--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0",
 		"--use-service-account-credentials=false", "--kube-api-qps=1000", "--kube-api-burst=2000")
 
@@ -253,16 +257,17 @@ func restsWithKEDA(t *testing.T, n int, rest time.Duration) {
 
 		return sample{cpu: o.cpu + a.cpu, rss: o.rss + a.rss, requests: o.requests + a.requests, writes: o.writes + a.writes}
 	}
-	before, queries := both(), f.queries.Load()
+	before, queries, hpa := both(), f.queries.Load(), cpuOf(t, f.keda.controller)
 
 	time.Sleep(rest)
 
-	after, queriesThen := both(), f.queries.Load()
+	after, queriesThen, hpaThen := both(), f.queries.Load(), cpuOf(t, f.keda.controller)
 	minutes := rest.Minutes()
 
 	for _, r := range [][2]string{
 		{fmt.Sprintf("%d pools at rest, KEDA", n), "a minute, over " + rest.String()},
 		{"CPU of operator and adapter", fmt.Sprintf("%.1f s", (after.cpu-before.cpu)/minutes)},
+		{"CPU of the HPA controller, which they need", fmt.Sprintf("%.1f s", (hpaThen-hpa)/minutes)},
 		{"their resident memory", fmt.Sprintf("%.1f MiB", after.rss)},
 		{"queries to the Prometheus", fmt.Sprintf("%.0f", float64(queriesThen-queries)/minutes)},
 		{"requests to the API server, and writes among them, without the HPA controller's", fmt.Sprintf("%.0f, %.0f", (after.requests-before.requests)/minutes, (after.writes-before.writes)/minutes)},
@@ -282,4 +287,19 @@ func growsWithKEDA(t *testing.T, edits int, interval int64) {
 
 	took := f.edit(t, kube, edits)
 	fmt.Printf("| KEDA, asking every %d s, Prometheus pushed to | %d ms | %d ms |\n", interval, took[len(took)/2].Milliseconds(), took[len(took)-1].Milliseconds())
+}
+
+// cpuOf returns the seconds of processor time that a process took.
+func cpuOf(t *testing.T, pid int) float64 {
+	t.Helper()
+
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	// Behind the name, which may hold anything: fields 14 and 15 of all, in ticks of a hundredth of a second.
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+
+	return float64(number64(t, fields[11])+number64(t, fields[12])) / 100
 }

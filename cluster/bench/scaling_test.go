@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -294,8 +293,12 @@ func TestPoolsAtRest(t *testing.T) {
 			time.Sleep(rest)
 
 			after, askedThen, queriesThen := p.sample(t), f.asked.Load(), f.queries.Load()
-			if is := followed(t, kube, n); !maps.Equal(was, is) {
-				t.Error("scalers were written although nothing changed")
+			written := 0
+
+			for name, version := range followed(t, kube, n) {
+				if version != was[name] {
+					written++
+				}
 			}
 
 			minutes := rest.Minutes()
@@ -306,6 +309,7 @@ func TestPoolsAtRest(t *testing.T) {
 				{"its resident memory", fmt.Sprintf("%.1f MiB", after.rss)},
 				{"questions to workers", fmt.Sprintf("%.0f", float64(askedThen-asked)/minutes)},
 				{"queries to the Prometheus", fmt.Sprintf("%.0f", float64(queriesThen-queries)/minutes)},
+				{"scalers that got another version", strconv.Itoa(written)},
 				{"requests to the API server, and writes among them", fmt.Sprintf("%.0f, %.0f", (after.requests-before.requests)/minutes, (after.writes-before.writes)/minutes)},
 			} {
 				fmt.Printf("| %s | %s |\n", r[0], r[1])

@@ -28,6 +28,9 @@ const (
 	later = 5 * time.Second
 	// jitter is by which part the time between two polls is lengthened at most, so that they do not all come at once.
 	jitter = 0.1
+	// settledPolls is how many polls a pool is left alone that is as it should be: of its Deployment a watch tells, of its load the meter,
+	// and each look writes a status.
+	settledPolls = 5
 	// patient is how many looks in vain make a while.
 	patient = 60
 )
@@ -126,8 +129,10 @@ func (w *work) again(mg resource.Managed, poll time.Duration) time.Duration {
 	defer w.mu.Unlock()
 
 	switch j, known := w.jobs[mg.GetUID()]; {
-	case !known || j.settled:
+	case !known:
 		return wait.Jitter(poll, jitter)
+	case j.settled:
+		return wait.Jitter(settledPolls*poll, jitter)
 	case j.vain > patient:
 		return min(later, poll)
 	default:

@@ -26,8 +26,11 @@ import (
 )
 
 const (
-	// queryEvery is the time between two queries to a server, which serve all pools.
+	// queryEvery is the time between two queries to a server, which serve all pools. One that takes long, because it is for many pools,
+	// is asked less often: for at most one part in queryShare of the time, and once in queryLate at least.
 	queryEvery = 900 * time.Millisecond
+	queryShare = 20
+	queryLate  = 3 * time.Second
 	// valueEvery is how old the answer to a pool's own query may be.
 	valueEvery = 5 * time.Second
 	// configEvery is how often it is looked where a server is and how to get in.
@@ -99,6 +102,7 @@ type server struct {
 	turn  sync.Mutex
 	mu    sync.Mutex
 	asked time.Time
+	took  time.Duration
 	err   error
 	pools map[[2]string]map[string]float64
 	// values are the answers to pools' own queries, by query.
@@ -133,7 +137,7 @@ func (s *server) fresh() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	return s.now().Sub(s.asked) < queryEvery
+	return s.now().Sub(s.asked) < max(queryEvery, min(queryShare*s.took, queryLate))
 }
 
 // ask asks the server, and keeps the answer or why there is none.
@@ -142,6 +146,7 @@ func (s *server) ask(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 	defer cancel()
 
+	began := s.now()
 	v, _, err := s.api.Query(ctx, s.query, time.Time{})
 	pools := map[[2]string]map[string]float64{}
 
@@ -163,6 +168,8 @@ func (s *server) ask(ctx context.Context) {
 	defer s.mu.Unlock()
 
 	s.asked, s.pools, s.err = s.now(), pools, nil
+	s.took = s.asked.Sub(began)
+
 	if err != nil {
 		s.err = fmt.Errorf("cannot ask Prometheus: %w", err)
 	}

@@ -3,10 +3,13 @@ package checkpoint
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"gocloud.dev/blob"
+	"gocloud.dev/blob/driver"
 	"gocloud.dev/blob/memblob"
 )
 
@@ -263,4 +266,45 @@ func sweepBeside(t *testing.T, prefix []byte, do besides) (others [][]byte) {
 		}
 	}
 	return others
+}
+
+// looked counts who looks which sweep was the last, and takes its time for it.
+type looked struct {
+	gated
+	times atomic.Int32
+}
+
+func (l *looked) NewRangeReader(ctx context.Context, key string, from, n int64, o *driver.ReaderOptions) (driver.Reader, error) {
+	if key == sweepName {
+		l.times.Add(1)
+		time.Sleep(20 * time.Millisecond)
+	}
+	return l.gated.NewRangeReader(ctx, key, from, n, o)
+}
+
+// Of many chunks that are renewed at once all are under the sweep that is remembered: the first one looks, and the others wait for it.
+func TestRenewLooksOnce(t *testing.T) {
+	mem := memblob.OpenBucket(nil)
+	defer mem.Close()
+	if _, err := Create(t.Context(), mem, testKey, testPool, quick()); err != nil {
+		t.Fatal(err)
+	}
+	l := &looked{gated: gated{to: mem, ask: always}}
+	r, err := Open(t.Context(), blob.NewBucket(l), testKey, quick())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := mustClaim(t, r)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if err := s.renew(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := l.times.Load(); n != 1 || s.sweep == nil {
+		t.Errorf("%d looked, and %v is remembered", n, s.sweep)
+	}
 }

@@ -90,11 +90,12 @@ lint: ## What golangci-lint finds, in all modules and all kinds of tests. .golan
 	go tool -modfile=cluster/tools/go.mod actionlint .github/workflows/*.yaml
 	@for m in . $(MODULES) cluster/argocd; do echo "cd $$m && golangci-lint run"; (cd $$m && "$(CACHE)/bin/golangci-lint" run -c "$(CURDIR)/.golangci.yml" ./...); done
 
-bench: ## The figures in docs/benchmarks.md: the function in process and over gRPC, the model proxy beside nginx, a thousand memories, checkpoints beside restic, then on a cluster.
+bench: ## The figures in docs/benchmarks.md: the function in process and over gRPC, the model proxy beside nginx, a thousand memories, checkpoints beside restic, a thousand pools beside KEDA, then on a cluster.
 	go test ./internal/compose -run '^$$' -bench . -benchtime 10s
 	@cluster/bench/proxy.sh
 	@cluster/bench/memory.sh
 	@cluster/bench/checkpoints.sh
+	@cluster/bench/scaling.sh
 	@cluster/bench/bench.sh
 
 ##@ Build

@@ -284,8 +284,8 @@ func TestPoolsAtRest(t *testing.T) {
 			p := provide(t, kubeconfig)
 			followed(t, kube, n)
 
-			// What was told at first is told no more than once again.
-			time.Sleep(time.Minute)
+			// Of the tokens that were there at first the status tells until a minute is over, and once more.
+			time.Sleep(2 * time.Minute)
 
 			was := followed(t, kube, n)
 			before, asked, queries := p.sample(t), f.asked.Load(), f.queries.Load()

@@ -93,6 +93,9 @@ type pool struct {
 	published time.Time
 	told      Figures
 	reason    string
+	// viewed and viewedReason are what the last View said.
+	viewed       Figures
+	viewedReason string
 }
 
 // Sized is what was seen of a pool's Deployment.
@@ -148,6 +151,8 @@ func (m *Meter) View(s *v1alpha1.AgentScaler, at Sized) View {
 		d = p.decide(m.now())
 	}
 
+	p.viewed, p.viewedReason = p.figures.clone(), d.Reason
+
 	return View{Decision: d, Figures: p.figures.clone(), Due: p.tells(m.now(), d)}
 }
 
@@ -157,7 +162,8 @@ func (m *Meter) Published(s *v1alpha1.AgentScaler) {
 	defer m.mu.Unlock()
 
 	if p := m.pools[s.GetUID()]; p != nil {
-		p.published = m.now()
+		// What it tells will be read when the scaler is looked at again. Until then it is no reason to.
+		p.published, p.told, p.reason = m.now(), p.viewed, p.viewedReason
 	}
 }
 

@@ -229,6 +229,11 @@ func TestDue(t *testing.T) {
 	s.Status.AtProvider.QueueDepth, s.Status.AtProvider.ActiveWorkers = v.Figures.Depth, &active
 
 	m.Published(s)
+
+	if p := m.pools[s.UID]; p.tells(clock.Add(publishEvery), scale.Decision{}) {
+		t.Error("what was just told is a reason to look again")
+	}
+
 	m.pools[s.UID].take(clock, measure{asked: 1, answers: []monitorapi.Status{says("a", 4, 1, -1)}, pods: map[string]bool{"a": true}})
 
 	if m.View(s, Sized{}).Due {

@@ -61,6 +61,22 @@ func changeCatalog(t *testing.T, change func(catalog map[string]any)) {
 	})
 }
 
+// named returns a role or a model of a catalog.
+func named(t *testing.T, catalog map[string]any, kind, name string) map[string]any {
+	t.Helper()
+
+	all, _ := catalog[kind].([]any)
+	for _, one := range all {
+		if one, _ := one.(map[string]any); one["name"] == name {
+			return one
+		}
+	}
+
+	t.Fatalf("the catalog has no %s of %s", name, kind)
+
+	return nil
+}
+
 // byDigest names an image of the installation by what it is and not by its version: to Kubernetes another image.
 func byDigest(t *testing.T, name string) string {
 	t.Helper()

@@ -427,11 +427,7 @@ func TestRolloutKeepsState(t *testing.T) {
 	tasks := remembered(t, before, "Remember slot")
 
 	changeCatalog(t, func(catalog map[string]any) {
-		for _, r := range catalog["roles"].([]any) {
-			if r := r.(map[string]any); r["name"] == ad.Spec.Role {
-				r["image"] = byDigest(t, "reference-agent")
-			}
-		}
+		named(t, catalog, "roles", string(ad.Spec.Role))["image"] = byDigest(t, "reference-agent")
 	})
 	killProvider(t)
 

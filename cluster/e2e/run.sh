@@ -15,7 +15,7 @@ fi
 go run -C cluster/local . build pglite versitygw
 
 # What provider and monitor do among themselves, and takes minutes, is the same in both forms.
-same='^(TestScalesOnWork|TestRemovalWhileTheProviderDies|TestRolloutKeepsState|TestProviderKilledAfterCreate|TestProviderRestart)$'
+same='^(TestScalesOnWork|TestRemovalWhileTheProviderDies|TestRolloutKeepsState|TestProviderKilledAfterCreate|TestProviderRestart|TestStateSurvivesWithoutTheProvider|TestTokensAndTheirCostSurvive)$'
 
 for FLAVOR in ${FLAVORS:-namespaced claim}; do
   export FLAVOR

@@ -163,6 +163,10 @@ func TestTokenBudget(t *testing.T) {
 
 // What a pool used, and what that cost, is counted on when its worker is replaced and the provider is, too, and each token once.
 func TestTokensAndTheirCostSurvive(t *testing.T) {
+	changeCatalog(t, func(catalog map[string]any) {
+		named(t, catalog, "models", "gpt-4")["prices"] = map[string]any{"currency": "USD", "inputPerMillion": "3", "outputPerMillion": "15", "cachedInputPerMillion": "0.30"}
+	})
+
 	ns := namespace(t)
 	ad := create(t, ns, "quickstart", sized(1))
 	first := settled(t, ad, 1)["0"]
@@ -195,7 +199,6 @@ func TestTokensAndTheirCostSurvive(t *testing.T) {
 
 		used.Input, used.Output, used.Cached = used.Input+now.Input, used.Output+now.Output, used.Cached+now.Cached
 
-		// The prices of the example catalog, in dollars a million.
 		cost := fmt.Sprintf("%.6f", (3*float64(used.Input-used.Cached)+0.3*float64(used.Cached)+15*float64(used.Output))/1e6)
 
 		eventually(t, "the pool tells of all tokens", func(ctx context.Context) error {

@@ -197,7 +197,7 @@ func startPrometheus(t *testing.T, address, monitors string) (stop func()) {
 		t.Fatal(err)
 	}
 
-	cmd := exec.Command("prometheus", "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address, "--log.level=warn") //nolint:noctx // It is stopped, and then the test goes on.
+	cmd := exec.Command("prometheus", "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address, "--log.level=warn")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 
 	if err := cmd.Start(); err != nil {

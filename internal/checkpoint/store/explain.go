@@ -94,6 +94,9 @@ func explain(err error) error {
 	default:
 		m = meaning{code, unanswered(err)}
 	}
+	if m.code == gcerrors.PermissionDenied && code != gcerrors.Unknown && code != m.code {
+		err = nil // Whoever asks for the code would be given the one beneath: a refusal that comes with status 404 is no absence.
+	}
 	return &failure{code: m.code, reason: m.reason, err: err}
 }
 

@@ -6,8 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 	"gocloud.dev/blob"
+	"gocloud.dev/blob/memblob"
 	"gocloud.dev/gcerrors"
 )
 
@@ -137,5 +139,13 @@ func TestExplain(t *testing.T) {
 	err := explain(secret)
 	if strings.Contains(err.Error(), "hunter2") || !errors.Is(err, secret) {
 		t.Errorf("got %v, want the error within and not its text", err)
+	}
+	// A store may refuse with the status of what is not there.
+	mem := memblob.OpenBucket(nil)
+	defer mem.Close()
+	_, missing := mem.ReadAll(t.Context(), "x")
+	err = explain(errors.Join(missing, &smithy.GenericAPIError{Code: "AccessDenied"}))
+	if code := (&explained{}).ErrorCode(err); code != gcerrors.PermissionDenied || gcerrors.Code(err) == gcerrors.NotFound {
+		t.Errorf("a refusal is taken for %v and %v", code, gcerrors.Code(err))
 	}
 }

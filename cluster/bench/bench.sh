@@ -3,11 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-if [ -z "${KUBECONFIG:-}" ]; then
-  go run -C cluster/local . down
-  go run -C cluster/local . up
-  KUBECONFIG=$(go run -C cluster/local . kubeconfig)
-  export KUBECONFIG
-fi
+. cluster/local/fresh.sh
 make --no-print-directory install
 go test -tags bench -count=1 -v -timeout 20m -run "${RUN:-TestEditToReplicas|TestMemoryAtRest}" ./cluster/bench | grep -v '^=== RUN'

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Has one provider look after a thousand pools whose sizes follow their load: what does it take while nothing changes, and how soon is a size
-# another when the load is? Then KEDA the same, with its operator and adapter, which take some minutes to compile. POOLS is how many (1000), REST for how long they are watched (3m), EDITS how often a load is changed (20).
+# another when the load is? Then KEDA the same, with its operator and adapter, which take some minutes to compile. POOLS is how many
+# (1000), REST for how long they are watched (3m), EDITS how often a load is changed (20).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -10,4 +11,4 @@ KEDA_CRDS=$(cd cluster/third_party/keda && go mod download github.com/kedacore/k
 export KEDA_CRDS
 KUBEBUILDER_ASSETS=${AIDISPATCHER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/aidispatcher}/bin
 export KUBEBUILDER_ASSETS
-go test -tags bench -count=1 -v -timeout 40m -run "${RUN:-^(TestPoolsAtRest|TestQueueToReplicas)$}" ./cluster/bench | grep -v '^=== RUN'
+go test -tags bench -count=1 -v -timeout 80m -run "${RUN:-^(TestPoolsAtRest|TestQueueToReplicas)$}" ./cluster/bench | grep -v '^=== RUN'

@@ -4,12 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-if [ -z "${KUBECONFIG:-}" ]; then
-  go run -C cluster/local . down
-  go run -C cluster/local . up
-  KUBECONFIG=$(go run -C cluster/local . kubeconfig)
-  export KUBECONFIG
-fi
+. cluster/local/fresh.sh
 
 go run -C cluster/local . build keda-operator keda-adapter versitygw
 KEDA_MODULE=$(cd cluster/third_party/keda && go mod download github.com/kedacore/keda/v2 && go list -m -f '{{.Dir}}' github.com/kedacore/keda/v2)
@@ -17,7 +12,7 @@ bin="$AIDISPATCHER_CACHE/bin"
 go run -C cluster/images . images wrap "$bin/keda-operator" /keda "$REGISTRY/third-party/keda:test"
 go run -C cluster/images . images wrap "$bin/keda-adapter" /keda-adapter "$REGISTRY/third-party/keda-adapter:test"
 
-# KEDA's own manifests, with our images and without the requests of a production cluster.
+# KEDA's own manifests, with our images, and looked at sooner.
 manifests=$(mktemp)
 trap 'rm -f "$manifests"' EXIT
 kubectl kustomize "$KEDA_MODULE/config/minimal" | sed \

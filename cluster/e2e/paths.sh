@@ -4,12 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-if [ -z "${KUBECONFIG:-}" ]; then
-  go run -C cluster/local . down
-  go run -C cluster/local . up
-  KUBECONFIG=$(go run -C cluster/local . kubeconfig)
-  export KUBECONFIG
-fi
+. cluster/local/fresh.sh
 
 go run -C cluster/local . build crossplane versitygw
 make --no-print-directory push

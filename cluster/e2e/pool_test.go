@@ -216,21 +216,29 @@ func TestProviderRestart(t *testing.T) {
 	settled(t, ad, 6)
 }
 
+// providerPods are those that the provider runs in.
+func providerPods(ctx context.Context) ([]corev1.Pod, error) {
+	pods := &corev1.PodList{}
+	err := kube.List(ctx, pods, client.InNamespace("crossplane-system"), client.MatchingLabels{"pkg.crossplane.io/provider": "southwest-ai-provider-aidispatcher"})
+
+	return pods.Items, err
+}
+
 // killProvider ends the provider without giving it time to finish anything.
 func killProvider(t *testing.T) {
 	t.Helper()
 
-	pods := &corev1.PodList{}
-	if err := kube.List(t.Context(), pods, client.InNamespace("crossplane-system"), client.MatchingLabels{"pkg.crossplane.io/provider": "southwest-ai-provider-aidispatcher"}); err != nil {
+	pods, err := providerPods(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
 
-	if len(pods.Items) == 0 {
+	if len(pods) == 0 {
 		t.Fatal("there is no provider to restart")
 	}
 
-	for i := range pods.Items {
-		if err := kube.Delete(t.Context(), &pods.Items[i], client.GracePeriodSeconds(0)); err != nil {
+	for i := range pods {
+		if err := kube.Delete(t.Context(), &pods[i], client.GracePeriodSeconds(0)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -259,16 +267,12 @@ func stopProvider(t *testing.T) (start func()) {
 	kubectl("scale", "-n", "crossplane-system", "deployment/"+revision, "--replicas=0")
 
 	eventually(t, "the provider is gone", func(ctx context.Context) error {
-		pods := &corev1.PodList{}
-		if err := kube.List(ctx, pods, client.InNamespace("crossplane-system"), client.MatchingLabels{"pkg.crossplane.io/revision": revision}); err != nil {
-			return err
+		pods, err := providerPods(ctx)
+		if err == nil && len(pods) > 0 {
+			err = fmt.Errorf("%s is there", pods[0].GetName())
 		}
 
-		if len(pods.Items) > 0 {
-			return fmt.Errorf("%s is there", pods.Items[0].GetName())
-		}
-
-		return nil
+		return err
 	})
 
 	return start

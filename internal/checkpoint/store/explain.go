@@ -94,8 +94,8 @@ func explain(err error) error {
 	default:
 		m = meaning{code, unanswered(err)}
 	}
-	if m.code == gcerrors.PermissionDenied && code != gcerrors.Unknown && code != m.code {
-		err = nil // Whoever asks for the code would be given the one beneath: a refusal that comes with status 404 is no absence.
+	if code != gcerrors.Unknown && code != m.code {
+		err = nil // Whoever asks for the code would be given the one beneath: a bucket that is missing is not an object that is.
 	}
 	return &failure{code: m.code, reason: m.reason, err: err}
 }

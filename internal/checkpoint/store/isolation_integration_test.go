@@ -167,6 +167,9 @@ func TestWrongCredentials(t *testing.T) {
 			if !errors.As(err, &why) || !strings.Contains(why.Reason(), tc.want) {
 				t.Errorf("got %v, want a reason with %q", err, tc.want)
 			}
+			if _, err := b.ReadAll(t.Context(), "x"); gcerrors.Code(err) == gcerrors.NotFound {
+				t.Errorf("an object is said not to be there: %v", err)
+			}
 		})
 	}
 }

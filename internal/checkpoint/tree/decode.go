@@ -232,6 +232,9 @@ func (d *decoder) file(n *node) error {
 	}
 
 	n.size = int64(size) //nolint:gosec // Bounded above.
+	if n.sum.quick && n.size <= small {
+		return fmt.Errorf("a file of %d bytes has the sum of a long one: %w", n.size, ErrFormat)
+	}
 
 	if _, err := io.ReadFull(d.r, n.sum.bytes()); err != nil {
 		return broken(err, "it is cut at a sum")

@@ -31,7 +31,8 @@ func TestHostileTrees(t *testing.T) {
 		"Setuid":    {reason: "Nobody becomes another by a file that was restored.", nodes: []node{{kind: kindFile, name: "a", mode: 0o4755}}},
 		"Attribute": {reason: "Attributes of the system's give rights.", nodes: []node{{kind: kindFile, name: "a", mode: 0o755, attrs: []attr{{name: "security.capability", value: []byte("x")}}}}},
 		"WrongHash": {reason: "A file's bytes are those that were saved.", nodes: []node{{kind: kindFile, name: "a", size: 5, refs: []ref{{hole: true, length: 5}}}}},
-		"WrongSum":  {reason: "So are a long file's.", nodes: []node{{kind: kindFile, name: "a", size: 5, sum: sum{quick: true}, refs: []ref{{hole: true, length: 5}}}}},
+		"WrongSum":  {reason: "So are a long file's.", nodes: []node{{kind: kindFile, name: "a", size: small + 1, sum: sum{quick: true}, refs: []ref{{hole: true, length: small + 1}}}}},
+		"QuickSum":  {reason: "A small file's sum says which bytes it has.", nodes: []node{{kind: kindFile, name: "a", sum: sum{quick: true}}}},
 	}
 
 	for name, tc := range cases {
@@ -116,7 +117,7 @@ func FuzzDecode(f *testing.F) {
 // What a newer program wrote is not taken for broken, or an older state would be restored in its place. Of version 1 is no record of
 // version 2.
 func TestVersions(t *testing.T) {
-	long := node{kind: kindFile, name: "a", mode: 0o644, sum: sum{quick: true}}
+	long := node{kind: kindFile, name: "a", mode: 0o644, size: small + 1, sum: sum{quick: true}, refs: []ref{{hole: true, length: small + 1}}}
 
 	for v, want := range map[byte]error{0: ErrFormat, 1: ErrFormat, version: nil, version + 1: checkpoint.ErrVersion} {
 		var buf bytes.Buffer

@@ -63,8 +63,8 @@ type Meter interface {
 	View(s *v1alpha1.AgentScaler, at load.Sized) load.View
 	Forget(s *v1alpha1.AgentScaler)
 
-	// Published says that the status is about to tell what the View said.
-	Published(s *v1alpha1.AgentScaler)
+	// Published says that the status is about to tell what a View said.
+	Published(s *v1alpha1.AgentScaler, v load.View)
 
 	// Wakes are the scalers that should be looked at.
 	Wakes() <-chan cevent.GenericEvent

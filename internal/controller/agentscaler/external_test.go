@@ -112,7 +112,7 @@ type fakeMeter struct{}
 
 func (fakeMeter) View(*v1alpha1.AgentScaler, load.Sized) load.View { return load.View{} }
 func (fakeMeter) Forget(*v1alpha1.AgentScaler)                     {}
-func (fakeMeter) Published(*v1alpha1.AgentScaler)                  {}
+func (fakeMeter) Published(*v1alpha1.AgentScaler, load.View)       {}
 func (fakeMeter) Wakes() <-chan cevent.GenericEvent                { return nil }
 
 type events []event.Event

@@ -34,7 +34,7 @@ func (e *external) publish(mg *v1alpha1.AgentScaler) {
 		at.Load = loadOf(e.now(), v.Decision)
 	}
 
-	e.meter.Published(mg)
+	e.meter.Published(mg, *v)
 }
 
 func narrow(n *int64) *int32 {

@@ -93,9 +93,6 @@ type pool struct {
 	published time.Time
 	told      Figures
 	reason    string
-	// viewed and viewedReason are what the last View said.
-	viewed       Figures
-	viewedReason string
 }
 
 // Sized is what was seen of a pool's Deployment.
@@ -151,19 +148,17 @@ func (m *Meter) View(s *v1alpha1.AgentScaler, at Sized) View {
 		d = p.decide(m.now())
 	}
 
-	p.viewed, p.viewedReason = p.figures.clone(), d.Reason
-
 	return View{Decision: d, Figures: p.figures.clone(), Due: p.tells(m.now(), d)}
 }
 
-// Published says that the status is about to tell what the last View said. Should that be lost, it is told when it is due again.
-func (m *Meter) Published(s *v1alpha1.AgentScaler) {
+// Published says that the status is about to tell what a View said. Should that be lost, it is told when it is due again.
+func (m *Meter) Published(s *v1alpha1.AgentScaler, v View) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
 	if p := m.pools[s.GetUID()]; p != nil {
 		// What it tells will be read when the scaler is looked at again. Until then it is no reason to.
-		p.published, p.told, p.reason = m.now(), p.viewed, p.viewedReason
+		p.published, p.told, p.reason = m.now(), v.Figures, v.Decision.Reason
 	}
 }
 

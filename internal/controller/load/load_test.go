@@ -228,7 +228,7 @@ func TestDue(t *testing.T) {
 	active := int32(*v.Figures.Active)
 	s.Status.AtProvider.QueueDepth, s.Status.AtProvider.ActiveWorkers = v.Figures.Depth, &active
 
-	m.Published(s)
+	m.Published(s, v)
 
 	if p := m.pools[s.UID]; p.tells(clock.Add(publishEvery), scale.Decision{}) {
 		t.Error("what was just told is a reason to look again")
@@ -306,5 +306,23 @@ func TestTokensOfAGateway(t *testing.T) {
 
 	if n := sum.perMinute(); n != 35 {
 		t.Errorf("%d in the last minute, want 35", n)
+	}
+}
+
+// A query that takes long is asked less often, but often enough for a size to follow.
+func TestQueriesTakeTheirShare(t *testing.T) {
+	for took, every := range map[time.Duration]time.Duration{
+		10 * time.Millisecond: queryEvery, 100 * time.Millisecond: 2 * time.Second, time.Second: queryLate,
+	} {
+		clock := now
+		s := &server{now: func() time.Time { return clock }, asked: now, took: took}
+
+		if clock = now.Add(every - time.Millisecond); !s.fresh() {
+			t.Errorf("a query that takes %s is asked again before %s are over", took, every)
+		}
+
+		if clock = now.Add(every); s.fresh() {
+			t.Errorf("a query that takes %s is not asked again after %s", took, every)
+		}
 	}
 }

@@ -48,6 +48,18 @@ func clientLibraries(t *testing.T) string {
 	return dir
 }
 
+// modelProgram builds the model server, and returns where it is.
+func modelProgram(t *testing.T) string {
+	t.Helper()
+
+	program := filepath.Join(t.TempDir(), "model")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cluster/model").CombinedOutput(); err != nil {
+		t.Fatalf("cannot build the model server: %v: %s", err, out)
+	}
+
+	return program
+}
+
 // modelServer starts the model server that takes no key but the platform's, and returns its URL.
 func modelServer(t *testing.T, program string) string {
 	t.Helper()
@@ -126,11 +138,7 @@ func clientCalls(t *testing.T, base string) map[string]string {
 // What client libraries get through the proxy is byte for byte what they get without it, and what is counted is what the
 // model server says that it billed.
 func TestClients(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "model")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cluster/model").CombinedOutput(); err != nil {
-		t.Fatalf("cannot build the model server: %v: %s", err, out)
-	}
-
+	program := modelProgram(t)
 	direct := clientCalls(t, modelServer(t, program))
 
 	// Through the proxy the server wants the platform's key, which the clients do not have.

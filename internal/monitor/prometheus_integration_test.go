@@ -1,6 +1,6 @@
 //go:build integration
 
-package push
+package monitor
 
 import (
 	"context"
@@ -15,15 +15,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
+	"github.com/southwest-ai/agent-operator/internal/monitor/push"
+	"github.com/southwest-ai/agent-operator/internal/monitor/tasks"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
@@ -36,7 +37,8 @@ type promServer struct {
 	ended   chan error
 }
 
-func newPrometheus(t *testing.T, target string) *promServer {
+// newPrometheus returns a Prometheus that does not run yet, but whose address is known.
+func newPrometheus(t *testing.T) *promServer {
 	t.Helper()
 
 	if _, err := exec.LookPath("prometheus"); err != nil {
@@ -51,15 +53,19 @@ func newPrometheus(t *testing.T, target string) *promServer {
 	s := &promServer{t: t, dir: t.TempDir(), address: lis.Addr().String()}
 	_ = lis.Close()
 
-	config := fmt.Sprintf("global: {scrape_interval: 1s}\nscrape_configs: [{job_name: scraped, static_configs: [{targets: ['%s']}]}]\n", target)
-	if err := os.WriteFile(filepath.Join(s.dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-
-	s.start()
 	t.Cleanup(func() { s.stop(syscall.SIGKILL) })
 
 	return s
+}
+
+// scrape has it scrape a target each second once it starts.
+func (s *promServer) scrape(target string) {
+	s.t.Helper()
+
+	config := fmt.Sprintf("global: {scrape_interval: 1s}\nscrape_configs: [{job_name: scraped, static_configs: [{targets: ['%s']}]}]\n", target)
+	if err := os.WriteFile(filepath.Join(s.dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func (s *promServer) start() {
@@ -167,39 +173,66 @@ func (s *promServer) until(what string, check func() error) {
 	}
 }
 
-// A real Prometheus has the same numbers of what it scrapes and what is pushed to it. Neither a restart nor a crash of it
-// loses an increase, and what a worker told ends with the worker.
+// A real Prometheus has the same numbers of what it scrapes of a monitor and of what that pushes to it, and they are those that
+// the model server billed and the agent told. Neither a restart nor a crash of Prometheus loses an increase, and what a worker
+// told ends with the worker.
 func TestPrometheus(t *testing.T) {
-	labels := prometheus.Labels{monitorapi.LabelNamespace: "team-a", monitorapi.LabelDispatcherName: "pool", monitorapi.LabelRoleName: "coder"}
-	reg := prometheus.NewRegistry()
-	tokens := prometheus.NewCounterVec(prometheus.CounterOpts{Name: monitorapi.MetricTokens, Help: "Tokens.", ConstLabels: labels}, []string{monitorapi.LabelDirection, monitorapi.LabelModel})
-	depth := prometheus.NewGauge(prometheus.GaugeOpts{Name: monitorapi.MetricQueueDepth, Help: "Tasks.", ConstLabels: labels})
-	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: monitorapi.MetricModelSeconds, Help: "Seconds.", ConstLabels: labels}, []string{monitorapi.LabelModel})
-	reg.MustRegister(tokens, depth, seconds)
+	model := modelServer(t, modelProgram(t))
 
-	page := httptest.NewServer(promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
-	defer page.Close()
+	var depth atomic.Int64
 
-	s := newPrometheus(t, strings.TrimPrefix(page.URL, "http://"))
+	agent := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(rw, `{"unfinished": %d}`, depth.Load())
+	}))
+	defer agent.Close()
 
-	p, err := New(Config{
-		URL: "http://" + s.address + "/api/v1/write", Labels: Labels(monitorapi.Status{Namespace: "team-a", Dispatcher: "pool", Role: "coder", Pod: "pool-1"}),
-	}, reg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	reg.MustRegister(p)
-
+	s := newPrometheus(t)
+	lines := make(logged, 100)
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
+	ended := make(chan error, 1)
 
-	go func() { defer close(ended); p.Run(ctx) }()
+	go func() {
+		ended <- Run(ctx, Config{
+			Identity: monitorapi.Status{Namespace: "team-a", Dispatcher: "pool", Role: "coder", Pod: "pool-1"},
+			Listen:   "127.0.0.1:0", ProxyListen: "127.0.0.1:0", PodinfoDir: t.TempDir(), AskForUsage: true,
+			ModelEndpoint: model, ModelProtocol: ProtocolOpenAI,
+			Tasks: tasks.Config{Source: monitorapi.SourceHTTP, URL: agent.URL, QueueDepth: "/unfinished"},
+			Push:  push.Config{URL: "http://" + s.address + "/api/v1/write"},
+		}, slog.New(slog.NewJSONHandler(lines, nil)))
+	}()
 
-	spend := func(n int) {
-		tokens.WithLabelValues(monitorapi.DirectionInput, "gpt-4").Add(float64(n))
-		seconds.WithLabelValues("gpt-4").Observe(0.3)
-		depth.Set(float64(n))
+	at := regexp.MustCompile(`"listen":"([^"]+)","proxy":"([^"]+)"`).FindStringSubmatch(lines.wait(t, "the monitor runs"))
+
+	go func() {
+		for range lines {
+		}
+	}()
+
+	s.scrape(at[1])
+	s.start()
+
+	// spend asks the model, as a stream and not, and has the agent tell of that many tasks. It returns what the model server
+	// has billed since it began.
+	spend := func(n int) float64 {
+		t.Helper()
+
+		for _, stream := range []bool{false, true} {
+			body := fmt.Sprintf(`{"model": "mock", "stream": %t, "messages": [{"role": "user", "content": %q}]}`, stream, strings.Repeat("word ", n))
+
+			rsp, err := http.Post("http://"+at[2]+"/v1/chat/completions", "application/json", strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			b, err := io.ReadAll(rsp.Body)
+			if _ = rsp.Body.Close(); err != nil || rsp.StatusCode != http.StatusOK {
+				t.Fatalf("%d %s: %v", rsp.StatusCode, b, err)
+			}
+		}
+
+		depth.Store(int64(n))
+
+		return billed(t, model)
 	}
 	const pushed, scraped = `{job="team-a/pool",instance="pool-1",pod="pool-1",namespace="team-a",dispatcher="pool",role="coder"}`, `{job="scraped",namespace="team-a"}`
 
@@ -212,27 +245,36 @@ func TestPrometheus(t *testing.T) {
 		}
 
 		// Bucket for bucket, with the same bounds.
-		s.becomes(`count(sum by (le) (`+monitorapi.MetricModelSeconds+`_bucket`+pushed+`) == sum by (le) (`+monitorapi.MetricModelSeconds+`_bucket`+scraped+`))`,
-			float64(len(prometheus.DefBuckets)+1))
+		buckets := `sum by (le) (` + monitorapi.MetricModelSeconds + `_bucket`
+		s.becomes(`count(`+buckets+pushed+`) == `+buckets+scraped+`)) == bool count(`+buckets+scraped+`))`, 1)
 	}
 
-	spend(100)
-	same(100, 100)
+	first := spend(100)
+	total := first
+	same(total, 100)
 
-	for n, how := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+	for _, how := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		s.stop(how)
-		spend(7)
+
+		before := total
+		if total = spend(7); total <= before {
+			t.Fatalf("the model server billed nothing for two requests: %v", total)
+		}
+
 		time.Sleep(2 * time.Second) // Pushes fail meanwhile.
 		s.start()
-		same(float64(100+7*(n+1)), 7)
+		same(total, 7)
 	}
 
 	// The increases of both restarts are there, and nothing is counted twice.
-	s.becomes(`resets(`+monitorapi.MetricTokens+pushed+`[5m])`, 0)
-	s.becomes(`max_over_time(`+monitorapi.MetricTokens+pushed+`[5m]) - min_over_time(`+monitorapi.MetricTokens+pushed+`[5m])`, 114)
+	s.becomes(`sum(resets(`+monitorapi.MetricTokens+pushed+`[5m]))`, 0)
+	s.becomes(`sum(max_over_time(`+monitorapi.MetricTokens+pushed+`[5m]))`, total)
 
 	cancel()
-	<-ended
+
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 
 	s.until("what the worker told has ended", func() error {
 		if v, err := s.value(monitorapi.MetricQueueDepth + pushed); err == nil {
@@ -241,4 +283,30 @@ func TestPrometheus(t *testing.T) {
 
 		return nil
 	})
+}
+
+// billed returns the tokens, of both directions, that a model server has billed.
+func billed(t *testing.T, model string) float64 {
+	t.Helper()
+
+	rsp, err := http.Get(model + "/billing")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	defer func() { _ = rsp.Body.Close() }()
+
+	var bills struct {
+		Models map[string]struct{ Input, Output float64 }
+	}
+	if err := json.NewDecoder(rsp.Body).Decode(&bills); err != nil {
+		t.Fatal(err)
+	}
+
+	total := 0.0
+	for _, m := range bills.Models {
+		total += m.Input + m.Output
+	}
+
+	return total
 }

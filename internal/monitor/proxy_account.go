@@ -110,7 +110,7 @@ func (c *call) account(outcome string, result meter.Result) {
 	switch {
 	case result.Told:
 		m.billed(model, result.Usage)
-		c.proxy.cost.learn(c.request.API, c.length, result.Usage)
+		c.proxy.cost.learn(c.request.API, c.extent, result.Usage)
 	case c.code/100 == 2:
 		m.missed(c.missing(outcome, result), model)
 	}

@@ -38,6 +38,7 @@ type call struct {
 
 	// length is that of what is known of the body.
 	length   int64
+	extent   extent
 	estimate int64
 	settle   func(int64)
 
@@ -122,7 +123,8 @@ func (c *call) enter() error {
 		return nil
 	}
 
-	c.estimate = c.proxy.cost.estimate(c.request, c.length)
+	c.extent = measure(c.body, c.length)
+	c.estimate = c.proxy.cost.estimate(c.request, c.extent)
 
 	settle, err := c.proxy.admit(c.ctx, c.estimate)
 	if err != nil {
@@ -157,7 +159,7 @@ func (c *call) send(r *http.Request) (*http.Response, error) {
 		asked = c.prepare(r, false)
 
 		rsp, err = c.try(r)
-		if err == nil && !invalid(rsp.StatusCode) {
+		if err == nil && rsp.StatusCode/100 == 2 {
 			c.proxy.refusals.add(c.request.Model)
 		}
 	}

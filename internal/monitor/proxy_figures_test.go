@@ -179,12 +179,15 @@ func TestRateLimitGauges(t *testing.T) {
 
 // What a request will cost is estimated from what those before it did, by the same API, and from no more output than it allows.
 func TestCosts(t *testing.T) {
-	learn := func(api meter.API, length, in, out int64, times int) func(*costs) {
+	learnOf := func(api meter.API, e extent, in, out int64, times int) func(*costs) {
 		return func(c *costs) {
 			for range times {
-				c.learn(api, length, meter.Usage{Input: in, Output: out})
+				c.learn(api, e, meter.Usage{Input: in, Output: out})
 			}
 		}
+	}
+	learn := func(api meter.API, words, in, out int64, times int) func(*costs) {
+		return learnOf(api, extent{words: words}, in, out, times)
 	}
 
 	cases := map[string]struct {
@@ -192,6 +195,7 @@ func TestCosts(t *testing.T) {
 		before  func(*costs)
 		request meter.Request
 		length  int64
+		inlined int64
 		want    int64
 	}{
 		"First":      {reason: "A token has about four letters, and most answers are short.", request: meter.Request{API: meter.Chat}, length: 400, want: 100 + firstOutput + 1},
@@ -202,6 +206,8 @@ func TestCosts(t *testing.T) {
 		"Once":       {reason: "One answer says little.", before: learn(meter.Chat, 100, 125, 1512, 1), request: meter.Request{API: meter.Chat}, length: 100, want: 35 + 612 + 1},
 		"Often":      {reason: "Many say it all.", before: learn(meter.Chat, 100, 200, 10000, 200), request: meter.Request{API: meter.Chat}, length: 100, want: 199 + 9999 + 1},
 		"Other":      {reason: "Another API costs something else.", before: learn(meter.Chat, 100, 200, 10000, 200), request: meter.Request{API: meter.Messages}, length: 100, want: 25 + firstOutput + 1},
+		"Image":      {reason: "An image costs what one does.", request: meter.Request{API: meter.Chat}, length: 400, inlined: 2, want: 100 + 2*firstTokensPerPiece + firstOutput + 1},
+		"ImageOften": {reason: "What images did cost says nothing of words.", before: learnOf(meter.Chat, extent{words: 400, inlined: 2}, 300, 100, 200), request: meter.Request{API: meter.Chat}, length: 400, inlined: 1, want: 100 + 100 + 100 + 1},
 		"NoLength":   {reason: "What was sent without a length says nothing of its input.", before: learn(meter.Chat, 0, 5000, firstOutput, 9), request: meter.Request{API: meter.Chat}, length: 100, want: 25 + firstOutput + 1},
 	}
 
@@ -212,8 +218,37 @@ func TestCosts(t *testing.T) {
 				tc.before(&c)
 			}
 
-			if got := c.estimate(tc.request, tc.length); got != tc.want {
+			if got := c.estimate(tc.request, extent{words: tc.length, inlined: tc.inlined}); got != tc.want {
 				t.Errorf("\n%s\n%d, want %d", tc.reason, got, tc.want)
+			}
+		})
+	}
+}
+
+// What is inlined in a request is no words: its length says nothing of what it costs.
+func TestMeasure(t *testing.T) {
+	image := strings.Repeat("iVBORw0KGgo/", 1<<10)
+
+	cases := map[string]struct {
+		reason, begin string
+		length        int64 // that of begin if 0
+		want          extent
+	}{
+		"Empty":       {reason: "Nothing has no words."},
+		"Words":       {reason: "All of it is words.", begin: `{"a":"some words"}`, want: extent{words: 18}},
+		"Images":      {reason: "Images are none.", begin: `["data:image/png;base64,` + image + `", "` + image + `"]`, want: extent{words: 30, inlined: 2}},
+		"Escaped":     {reason: "Some clients write slashes so.", begin: `{"data":"` + strings.ReplaceAll(image, "/", `\/`) + `"}`, want: extent{words: 11, inlined: 1}},
+		"LastOfIt":    {reason: "It may end within an image.", begin: `{"data":"` + image, want: extent{words: 9, inlined: 1}},
+		"ShortRun":    {reason: "A long name, or a line of letters, is worded.", begin: strings.Repeat("x", shortestInlined-1), want: extent{words: shortestInlined - 1}},
+		"ChineseText": {reason: "Letters that a client escapes are words.", begin: strings.Repeat(`\u4f60`, 1<<10), want: extent{words: 6 << 10}},
+		"RestAlike":   {reason: "What is not known is like what is.", begin: "some:" + image + ":text", length: 10 * int64(len(image)+10), want: extent{words: 100, inlined: 10}},
+		"RestUnknown": {reason: "Of what nothing is known all may be words.", length: 400, want: extent{words: 400}},
+	}
+
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := measure([]byte(tc.begin), max(tc.length, int64(len(tc.begin)))); got != tc.want {
+				t.Errorf("\n%s\n%+v, want %+v", tc.reason, got, tc.want)
 			}
 		})
 	}

@@ -96,6 +96,7 @@ var corpus = map[string]answer{
 	"responses-tools.sse":       {"What a tool is called with is not read.", Responses, told("gpt-5-mini", Usage{58, 24, 0, 12}), "", ""},
 	"responses-failed.sse":      {"One that failed may tell no usage.", Responses, Result{Model: "o4-mini-2025", Begun: true, Failed: true}, "", ""},
 	"messages.sse":              {"What a cache read and wrote is input.", Messages, told("claude-sonnet-4", Usage{Input: 2125, Output: 15, Cached: 2000}), "", ""},
+	"messages-nulls.sse":        {"What is null is what it was before.", Messages, told("claude-sonnet-4", Usage{Input: 2125, Output: 15, Cached: 2000}), "", ""},
 	"messages-two-deltas.sse":   {"Deltas are totals so far.", Messages, told("claude-sonnet-4", Usage{Input: 2030, Output: 15, Cached: 2000}), "", ""},
 	"messages-overloaded.sse":   {"What a message began with is not what it ended with.", Messages, Result{Model: "claude-sonnet-4", Begun: true, Failed: true}, "", ""},
 	"messages-thinking-tools.sse": {

@@ -41,9 +41,29 @@ type tally struct {
 
 var errNoUsage = errors.New("the usage has no counts, or impossible ones")
 
-// read adds a usage object to the tally: what it has replaces what was there, what it lacks stays. So the counts of an
-// Anthropic stream, which are totals so far and not all repeated, end at the last of each.
-func (t *tally) read(raw []byte) error { return json.Unmarshal(raw, t) }
+// read adds a usage object to the tally: what it has replaces what was there, what it lacks, or has as null, stays. So the
+// counts of an Anthropic stream, which are totals so far and not all repeated, end at the last of each.
+func (t *tally) read(raw []byte) error {
+	before := *t
+
+	if err := json.Unmarshal(raw, t); err != nil {
+		return err
+	}
+
+	then := before.counts()
+	for i, now := range t.counts() {
+		if *now == nil {
+			*now = *then[i]
+		}
+	}
+
+	return nil
+}
+
+// counts are those of the tally that may be absent.
+func (t *tally) counts() [7]**int64 {
+	return [...]**int64{&t.PromptTokens, &t.CompletionTokens, &t.InputTokens, &t.OutputTokens, &t.Total, &t.CacheRead, &t.CacheCreation}
+}
 
 // usage returns the tally in one form for all APIs.
 func (t *tally) usage(api API) (Usage, error) {

@@ -70,8 +70,11 @@ type listener struct {
 	buf, data bytes.Buffer
 	// over says that what is coming now is too long to be kept, and unread that something of the answer was not read.
 	over, unread bool
-	// unnamed says that this is a message whose task is not named yet, and whole that the answer has come to its end.
-	unnamed, whole bool
+	// unnamed says that this is a message whose task is not named yet, whole that the answer has come to its end, and refused
+	// that the agent did not take the message.
+	unnamed, whole, refused bool
+	// held is what is reserved for buf and data.
+	held int64
 }
 
 // listen begins with a request.
@@ -80,8 +83,7 @@ func (t *Tally) listen(k kind) *listener {
 
 	switch {
 	case k.on != "":
-		// Until something else is heard.
-		t.hear(k.on, working, k.from)
+		t.assume(l)
 	case k.task:
 		l.unnamed = true
 
@@ -97,7 +99,7 @@ func (t *Tally) listen(k kind) *listener {
 func (l *listener) answered(rsp *http.Response) {
 	if rsp.StatusCode/100 != 2 {
 		// Nothing has begun.
-		l.whole = true
+		l.whole, l.refused = true, true
 
 		return
 	}
@@ -166,13 +168,29 @@ func (l *listener) line(b []byte) {
 }
 
 func (l *listener) keep(into *bytes.Buffer, b []byte) {
-	if l.over = l.over || into.Len()+len(b) > longestAnswer; l.over {
+	if l.over = l.over || into.Len()+len(b) > longestAnswer || !l.hold(into, len(b)); l.over {
 		l.unread = true
 
 		return
 	}
 
 	into.Write(b)
+}
+
+// hold reserves what a buffer will grow by, which is at most as much again as it will hold.
+func (l *listener) hold(into *bytes.Buffer, more int) bool {
+	if into.Available() >= more {
+		return true
+	}
+
+	n := int64(2 * (into.Len() + more))
+	if !l.tally.room.take(n) {
+		return false
+	}
+
+	l.held += n
+
+	return true
 }
 
 // tell tells the tally what an answer or an event says.
@@ -189,6 +207,8 @@ func (l *listener) tell(b []byte) {
 
 		return
 	}
+
+	l.refused = o.Error != nil
 
 	o.each(func(id string, s state) {
 		l.tally.hear(id, s, l.kind.from)
@@ -215,4 +235,6 @@ func (l *listener) end() {
 	}
 
 	l.named()
+	l.tally.settle(l)
+	l.tally.room.give(l.held)
 }

@@ -19,6 +19,25 @@ import (
 // How long the agent may take to accept a connection. It may take as long as its client waits for an answer: tasks are long.
 const dialTimeout = 2 * time.Second
 
+// mostHeld bounds what is kept at once of all requests and answers that are read. What comes beyond it passes unread: a
+// sidecar that dies of what its clients send takes the agent's tasks with it.
+const mostHeld = 16 << 20
+
+// A room is what is left of mostHeld. Its methods may be called by many at once.
+type room struct{ held atomic.Int64 }
+
+func (r *room) take(n int64) bool {
+	if r.held.Add(n) > mostHeld {
+		r.held.Add(-n)
+
+		return false
+	}
+
+	return true
+}
+
+func (r *room) give(n int64) { r.held.Add(-n) }
+
 // retryAfter is what a refused client is told to wait, in seconds: time enough for the Service to lead elsewhere.
 const retryAfter = "2"
 
@@ -30,7 +49,9 @@ type Proxy struct {
 	refusing  func() bool
 	// tally is nil where the protocol has no tasks.
 	tally *Tally
-	open  atomic.Int64
+	// room is what requests and answers may take that are read.
+	room room
+	open atomic.Int64
 	// ended is when the last request with a task ended that was passed on.
 	ended atomic.Pointer[time.Time]
 }
@@ -57,8 +78,8 @@ func New(upstream, protocol string, refusing func() bool, log *slog.Logger) (*Pr
 	case monitorapi.InboundHTTP:
 		p.isTask = httpTask
 	case monitorapi.InboundA2A:
-		p.isTask = a2aTask
-		p.tally = newTally(target, p.transport, time.Now)
+		p.isTask = p.a2aTask
+		p.tally = newTally(target, p.transport, &p.room, time.Now)
 	default:
 		return nil, fmt.Errorf("cannot pass on %q: want %s or %s", protocol, monitorapi.InboundHTTP, monitorapi.InboundA2A)
 	}
@@ -127,6 +148,8 @@ func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(rw).EnableFullDuplex()
 
 	k, err := p.isTask(r)
+	defer p.room.give(k.held)
+
 	if err != nil {
 		http.Error(rw, "the request broke off", http.StatusBadRequest)
 
@@ -202,7 +225,7 @@ func agentError(rw http.ResponseWriter, r *http.Request, err error) {
 
 	unheard := errors.As(err, &op) && op.Op == "dial"
 	if l, ok := r.Context().Value(listenerKey{}).(*listener); ok && unheard {
-		l.whole = true
+		l.whole, l.refused = true, true
 	}
 
 	if r.Context().Err() == nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -85,6 +86,7 @@ func TestRefusals(t *testing.T) {
 		"RPCSend":    {reason: "JSON-RPC has an answer of its own.", protocol: monitorapi.InboundA2A, method: "POST", path: "/", body: `{"jsonrpc":"2.0","id":7,"method":"SendMessage","params":{"message":{}}}`, refusal: `{"error":{"code":-32000,"message":` + says + `},"id":7,"jsonrpc":"2.0"}`},
 		"RPCOld":     {reason: "A2A 0.3 has other names.", protocol: monitorapi.InboundA2A, method: "POST", path: "/", body: `{"jsonrpc":"2.0","id":"a","method":"message/stream","params":{"message":{}}}`, refusal: `{"error":{"code":-32000,"message":` + says + `},"id":"a","jsonrpc":"2.0"}`},
 		"RPCOn":      {reason: "A message to a task goes on with it.", protocol: monitorapi.InboundA2A, method: "POST", path: "/", body: `{"jsonrpc":"2.0","id":7,"method":"message/send","params":{"message":{"taskId":"t"}}}`},
+		"RPCColon":   {reason: "The path of JSON-RPC is the agent's to choose.", protocol: monitorapi.InboundA2A, method: "POST", path: "/agents/a:b", body: `{"jsonrpc":"2.0","id":7,"method":"SendMessage","params":{"message":{}}}`, refusal: `{"error":{"code":-32000,"message":` + says + `},"id":7,"jsonrpc":"2.0"}`},
 		"RPCGetTask": {reason: "A client may ask for its task.", protocol: monitorapi.InboundA2A, method: "POST", path: "/", body: `{"jsonrpc":"2.0","id":7,"method":"GetTask","params":{"id":"t"}}`},
 	}
 
@@ -292,6 +294,65 @@ func TestConfigs(t *testing.T) {
 	for upstream, protocol := range map[string]string{"http://192.0.2.1:80": "http", "agent": "http", "http://127.0.0.1:1": "grpc"} {
 		if _, err := New(upstream, protocol, nil, slog.New(slog.DiscardHandler)); err == nil {
 			t.Errorf("%s by %s is taken", upstream, protocol)
+		}
+	}
+}
+
+// A connection that an agent may be told by what to do is a task as long as it is open, and none begins while the worker drains.
+func TestUpgrade(t *testing.T) {
+	var refusing atomic.Bool
+
+	p, url := serve(t, monitorapi.InboundHTTP, refusing.Load, func(rw http.ResponseWriter, r *http.Request) {
+		c, buf, err := http.NewResponseController(rw).Hijack()
+		if err != nil {
+			t.Error(err)
+
+			return
+		}
+		defer c.Close()
+
+		fmt.Fprintf(buf, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", r.Header.Get("Upgrade"))
+		_ = buf.Flush()
+
+		// Until the client leaves.
+		_, _ = io.Copy(buf, buf)
+	})
+
+	open := func() (net.Conn, int) {
+		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		fmt.Fprint(c, "GET /session HTTP/1.1\r\nHost: agent\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+
+		rsp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = rsp.Body.Close()
+
+		return c, rsp.StatusCode
+	}
+
+	c, code := open()
+	if code != http.StatusSwitchingProtocols || p.Open() != 1 {
+		t.Errorf("an active worker: %d, %d open", code, p.Open())
+	}
+
+	refusing.Store(true)
+
+	refused, code := open()
+	if code != http.StatusServiceUnavailable {
+		t.Errorf("a worker that drains: %d", code)
+	}
+
+	_ = refused.Close()
+	_ = c.Close()
+
+	for deadline := time.Now().Add(20 * time.Second); p.Open() != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it counts although the client has left")
 		}
 	}
 }

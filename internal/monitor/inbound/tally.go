@@ -39,6 +39,9 @@ type Tally struct {
 	client *http.Client
 	now    func() time.Time
 
+	// room is what answers may take that are read.
+	room *room
+
 	mu    sync.Mutex
 	tasks map[string]*task
 	// unnamed is the number of open messages whose task the agent has not named yet.
@@ -51,6 +54,10 @@ type Tally struct {
 // A task that has not ended, as it was last heard of.
 type task struct {
 	state state
+	// by is the open message that the task is taken to be worked on for, of which the agent has said nothing yet. before is
+	// what the task was before there was one, and ended where it was not known.
+	by     *listener
+	before state
 	// heard is when the agent last told of it, and asked when it was last asked for it.
 	heard, asked time.Time
 	from         origin
@@ -97,9 +104,9 @@ func readState(s string) state {
 
 // newTally returns a tally that is blind until the agent was seen not to run, such as now: of what an agent does that ran
 // before its monitor nobody has told it.
-func newTally(target *url.URL, transport http.RoundTripper, now func() time.Time) *Tally {
+func newTally(target *url.URL, transport http.RoundTripper, r *room, now func() time.Time) *Tally {
 	t := &Tally{
-		target: target, now: now, tasks: map[string]*task{},
+		target: target, now: now, room: r, tasks: map[string]*task{},
 		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
 	t.lose("the agent ran before its monitor")
@@ -117,11 +124,16 @@ func (t *Tally) hear(id string, s state, from origin) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
+	t.take(id, s, from)
+}
+
+// take is hear, with the lock held.
+func (t *Tally) take(id string, s state, from origin) {
 	switch known := t.tasks[id]; {
 	case s == ended:
 		delete(t.tasks, id)
 	case known != nil:
-		known.state, known.heard = s, t.now()
+		known.state, known.heard, known.by = s, t.now(), nil
 	case len(t.tasks) == mostTasks:
 		t.lose("it has more tasks than can be kept")
 	case len(id) > longestName || from.long():
@@ -129,6 +141,45 @@ func (t *Tally) hear(id string, s state, from origin) {
 	default:
 		// Its own copy: the other is a part of a whole answer.
 		t.tasks[strings.Clone(id)] = &task{state: s, heard: t.now(), from: from}
+	}
+}
+
+// assume takes a task to be worked on, until something else is heard, because a message goes on with it.
+func (t *Tally) assume(l *listener) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+
+	before := ended
+	if k := t.tasks[l.kind.on]; k != nil {
+		before = k.state
+		if k.by != nil {
+			before = k.before
+		}
+	}
+
+	t.take(l.kind.on, working, l.kind.from)
+
+	if k := t.tasks[l.kind.on]; k != nil {
+		k.by, k.before = l, before
+	}
+}
+
+// settle ends what was assumed for a message: it was so, or the agent refused it and the task is what it was. Whoever is a
+// stranger to the agent can name tasks at will.
+func (t *Tally) settle(l *listener) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+
+	k := t.tasks[l.kind.on]
+
+	switch {
+	case k == nil || k.by == nil:
+	case !l.refused:
+		k.by = nil
+	case k.by == l && k.before == ended:
+		delete(t.tasks, l.kind.on)
+	case k.by == l:
+		k.state, k.by = k.before, nil
 	}
 }
 

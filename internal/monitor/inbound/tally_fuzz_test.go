@@ -19,7 +19,7 @@ func FuzzTally(f *testing.F) {
 	}
 
 	f.Fuzz(func(t *testing.T, answer []byte, stream bool, size uint8) {
-		tally := &Tally{now: time.Now, tasks: map[string]*task{}}
+		tally := &Tally{now: time.Now, tasks: map[string]*task{}, room: &room{}}
 		tally.blind = time.Time{}
 
 		l := tally.listen(kind{task: true, a2a: true})

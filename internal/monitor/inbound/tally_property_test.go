@@ -27,7 +27,7 @@ func TestTallyIsTrue(t *testing.T) {
 
 	rapid.Check(t, func(t *rapid.T) {
 		clock, truth, order := time.Unix(0, 0), map[string]state{}, []string{}
-		tally := &Tally{target: &url.URL{Scheme: "http", Host: "agent"}, now: func() time.Time { return clock }, tasks: map[string]*task{}}
+		tally := &Tally{target: &url.URL{Scheme: "http", Host: "agent"}, now: func() time.Time { return clock }, tasks: map[string]*task{}, room: &room{}}
 		tally.client = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 			id := path.Base(r.URL.Path)
 			body := fmt.Sprintf(`{"id":%q,"status":{"state":%q}}`, id, names[truth[id]])

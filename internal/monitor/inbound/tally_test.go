@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -67,6 +68,130 @@ const (
 	blinded = "the inbound proxy may not have seen all of its tasks: "
 )
 
+// A task is what it was once the agent has refused the messages that would have gone on with it.
+func TestTallyOfRefusals(t *testing.T) {
+	k := kind{task: true, a2a: true, on: "t", from: origin{path: "/rpc", rpc: "GetTask"}}
+	begin := func(tally *Tally) *listener { return tally.listen(k) }
+	refused := func(l *listener) {
+		l.answered(&http.Response{StatusCode: http.StatusUnauthorized})
+		l.end()
+	}
+	taken := func(l *listener) {
+		l.answered(&http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"text/plain"}}})
+		l.end()
+	}
+
+	cases := map[string]struct {
+		reason string
+		do     func(*Tally)
+		want   tallied
+	}{
+		"Open":         {"Until there is an answer the agent may work.", func(y *Tally) { begin(y) }, tallied{1, 1, 0, ""}},
+		"Waiting":      {"It waits for its client as before.", func(y *Tally) { y.hear("t", waiting, k.from); refused(begin(y)) }, tallied{Waits: 1}},
+		"Ended":        {"It has ended as before.", func(y *Tally) { y.hear("t", waiting, k.from); y.hear("t", ended, k.from); refused(begin(y)) }, tallied{}},
+		"Both":         {"Two messages may be refused in any order.", func(y *Tally) { a, b := begin(y), begin(y); refused(a); refused(b) }, tallied{}},
+		"BothBackward": {"Two messages may be refused in any order.", func(y *Tally) { a, b := begin(y), begin(y); refused(b); refused(a) }, tallied{}},
+		"OneTaken":     {"One that was taken is worked on, whatever becomes of others.", func(y *Tally) { a, b := begin(y), begin(y); taken(a); refused(b) }, tallied{1, 1, 0, ""}},
+		"Told":         {"What the agent has told since is so.", func(y *Tally) { l := begin(y); y.hear("t", waiting, k.from); refused(l) }, tallied{Waits: 1}},
+		"ToldEnd":      {"So is that it has ended.", func(y *Tally) { l := begin(y); y.hear("t", ended, k.from); refused(l) }, tallied{}},
+		"Unreachable": {"An agent that does not listen has taken nothing.", func(y *Tally) {
+			l := begin(y)
+			r := httptest.NewRequest(http.MethodPost, "/rpc", nil)
+			agentError(httptest.NewRecorder(), r.WithContext(context.WithValue(r.Context(), listenerKey{}, l)), &net.OpError{Op: "dial", Err: io.EOF})
+			l.end()
+		}, tallied{}},
+		"BrokenOff": {"One that breaks off may have.", func(y *Tally) { begin(y).end() }, tallied{1, 1, 0, ""}},
+	}
+
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			now := time.Now()
+			tally := &Tally{now: func() time.Time { return now }, tasks: map[string]*task{}, room: &room{}}
+			tc.do(tally)
+
+			if diff := cmp.Diff(tc.want, countOf(t.Context(), tally)); diff != "" {
+				t.Errorf("\n%s\n-want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// However many clients send how much, and however slowly, what is kept of it has a bound, and is given back.
+func TestRoom(t *testing.T) {
+	const clients = 40
+
+	release := make(chan struct{})
+	p, url := serve(t, monitorapi.InboundA2A, never, func(rw http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body) // The test sees what is missing.
+		rw.Header().Set("Content-Type", plainJSON)
+		fmt.Fprintf(rw, `{"artifact":"%s","got":%d}`, strings.Repeat("x", longestAnswer/2), n)
+	})
+
+	long := `{"message":{"parts":"` + strings.Repeat("x", longestPeek-1<<10)
+	ends := make(chan error, clients)
+
+	for range clients {
+		go func() {
+			body := io.MultiReader(strings.NewReader(long), readFunc(func([]byte) (int, error) {
+				<-release
+
+				return 0, io.EOF
+			}), strings.NewReader(`"}}`))
+
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/message:send", io.NopCloser(body))
+			if err != nil {
+				ends <- err
+
+				return
+			}
+
+			rsp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				ends <- err
+
+				return
+			}
+			defer rsp.Body.Close()
+
+			b, err := io.ReadAll(rsp.Body)
+			if want := fmt.Sprintf(`"got":%d}`, len(long)+3); err == nil && !strings.HasSuffix(string(b), want) {
+				err = fmt.Errorf("the agent got something else: %.100q", b[max(0, len(b)-100):])
+			}
+
+			ends <- err
+		}()
+	}
+
+	// All of it has come, or is held up for want of room.
+	for deadline := time.Now().Add(20 * time.Second); p.room.held.Load() < mostHeld/2; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("only %d bytes are held", p.room.held.Load())
+		}
+	}
+
+	close(release)
+
+	for range clients {
+		if err := <-ends; err != nil {
+			t.Error(err)
+		}
+
+		if held := p.room.held.Load(); held > mostHeld {
+			t.Errorf("%d bytes are held", held)
+		}
+	}
+
+	for deadline := time.Now().Add(20 * time.Second); p.room.held.Load() != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes were not given back", p.room.held.Load())
+		}
+	}
+}
+
+type readFunc func([]byte) (int, error)
+
+func (f readFunc) Read(b []byte) (int, error) { return f(b) }
+
 // What an agent tells its clients of its tasks, in the bindings and versions of A2A, is what is counted; and what cannot be
 // read is not zero.
 func TestTally(t *testing.T) {
@@ -106,6 +231,8 @@ func TestTally(t *testing.T) {
 		"Get":       {reason: "A client that asks hears of its task.", method: http.MethodGet, path: "/tasks/t", agent: answers(a2aJSON, 200, `{"id":"t","status":{"state":"TASK_STATE_WORKING"}}`), want: tallied{1, 1, 0, ""}},
 		"GetPlain":  {reason: "What else it hears says nothing of tasks.", method: http.MethodGet, path: "/.well-known/agent-card.json", agent: answers("text/html", 200, `x`)},
 		"List":      {reason: "So does one that asks for all.", method: http.MethodGet, path: "/tasks", agent: answers(a2aJSON, 200, `{"tasks":[{"id":"a","status":{"state":"TASK_STATE_WORKING"}},{"id":"b","status":{"state":"TASK_STATE_SUBMITTED"}},{"id":"c","status":{"state":"TASK_STATE_FAILED"}}]}`), want: tallied{2, 1, 0, ""}},
+		"OnRefused": {reason: "Unless the agent refuses: strangers may name tasks.", path: "/message:send", body: `{"message":{"taskId":"t"}}`, agent: answers(plainJSON, 401, `{}`)},
+		"OnError":   {reason: "It may do so by JSON-RPC.", path: "/", body: `{"id":1,"method":"SendMessage","params":{"message":{"taskId":"t"}}}`, agent: answers(plainJSON, 200, `{"id":1,"error":{"code":-32001,"message":"no such task"}}`)},
 		"On":        {reason: "A task that is gone on with is worked on, whatever the answer is.", path: "/message:send", body: `{"message":{"taskId":"t"}}`, agent: answers("text/plain", 200, `ok`), want: tallied{1, 1, 0, ""}},
 	}
 

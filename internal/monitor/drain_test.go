@@ -289,3 +289,81 @@ func TestDrainOfAWorker(t *testing.T) {
 		t.Errorf("the agent was told: -want, +got:\n%s", diff)
 	}
 }
+
+// A drain that is commanded while a preStop hook's goes on, or again after it was withdrawn, is another: it has a time of its own,
+// waits for the tasks, and is saved for.
+func TestDrainsAnew(t *testing.T) {
+	type save struct {
+		Drain string
+		Since time.Duration
+	}
+
+	var (
+		clock     = epoch
+		inFlight  int64
+		saves     []save
+		withdrawn int
+	)
+
+	w := NewWorker(monitorapi.Status{}, testTimes, func() time.Time { return clock })
+	w.Sense(Senses{
+		Tasks: func() (monitorapi.Tasks, time.Time) { return monitorapi.Tasks{Known: true, InFlight: &inFlight}, clock },
+		Saved: func(drain string, since time.Time) (bool, string) {
+			if s := (save{drain, since.Sub(epoch)}); len(saves) == 0 || saves[len(saves)-1] != s {
+				saves = append(saves, s)
+			}
+
+			return true, ""
+		},
+		Withdraw: func() { withdrawn++ },
+	})
+
+	is := func(want monitorapi.State) {
+		t.Helper()
+
+		if s := w.Status(); s.State != want {
+			t.Errorf("after %v it is %s (%s), want %s", clock.Sub(epoch), s.State, s.Reason, want)
+		}
+	}
+	drain := func(id string) { w.Obey(map[string]string{monitorapi.AnnotationDrain: id}) }
+
+	// The agent is restarted, and has a task again when the command comes.
+	done := w.Stop()
+	clock = clock.Add(testGrace)
+
+	is(monitorapi.StateDrained)
+	done()
+
+	inFlight = 1
+
+	drain("d1")
+	is(monitorapi.StateDraining)
+
+	clock = clock.Add(testGrace)
+
+	is(monitorapi.StateDraining)
+
+	inFlight = 0
+	clock = clock.Add(time.Second)
+
+	is(monitorapi.StateDrained)
+
+	// Withdrawn, and commanded again by the same name.
+	clock = clock.Add(testLapse)
+
+	drain("")
+	is(monitorapi.StateActive)
+
+	clock = clock.Add(time.Second)
+
+	drain("d1")
+
+	clock = clock.Add(testGrace)
+
+	is(monitorapi.StateDrained)
+
+	want := []save{{"", testGrace}, {"d1", 2*testGrace + time.Second}, {"d1", 3*testGrace + testLapse + 2*time.Second}}
+	if diff := cmp.Diff(want, saves); diff != "" || withdrawn != 2 {
+		t.Errorf("%d drains were withdrawn; saves: -want, +got:\n%s", withdrawn, diff)
+	}
+}

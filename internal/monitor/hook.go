@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// drainAttempts bounds how often an agent is told of one drain. The drain goes on without.
+	// drainAttempts bounds how often in a row an agent is told of one drain. The drain goes on without.
 	drainAttempts = 5
 	// withdrawAttempts bounds how often it is told of a withdrawal: a quarter of an hour, because an agent that does not hear
 	// of it takes no tasks, while its worker does.
@@ -23,6 +23,8 @@ const (
 	// hookPause is the time after the first attempt. It doubles with each for a withdrawal, up to longestHookPause.
 	hookPause        = time.Second
 	longestHookPause = time.Minute
+	// hookRepeat is how often an agent is told of a drain that goes on: one that was restarted has forgotten it.
+	hookRepeat = time.Minute
 )
 
 // A hookCall is what an agent's drain hook is POSTed, as JSON.
@@ -66,13 +68,16 @@ func (h *drainHook) run(ctx context.Context, w *Worker) {
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
 
-	var told hookCall
+	var (
+		told hookCall
+		at   time.Time
+	)
 
 	for {
-		if call := callFor(w); !call.same(told) {
+		if call := callFor(w); !call.same(told) || call.Drain && time.Since(at) >= hookRepeat {
 			h.tell(ctx, call, w)
 
-			told = call
+			told, at = call, time.Now()
 		}
 
 		select {

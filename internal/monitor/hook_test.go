@@ -87,26 +87,35 @@ func TestDrainHook(t *testing.T) {
 			reason: "A drain is told once, and its withdrawal once.", tried: 2, want: []heardCall{{true, "d1", testLimit}, {}},
 			do: func(w *Worker, _ *hookedAgent) {
 				w.Obey(drain("d1"))
-				time.Sleep(time.Minute)
+				time.Sleep(hookRepeat / 2)
 				w.Obey(nil)
-				time.Sleep(time.Minute)
+				time.Sleep(time.Hour)
+			},
+		},
+		"Repeated": {
+			reason: "A drain that goes on is told again and again, because an agent may have been restarted.", tried: 4, want: []heardCall{{true, "d1", testLimit}, {true, "d1", testLimit}, {true, "d1", testLimit}, {}},
+			do: func(w *Worker, _ *hookedAgent) {
+				w.Obey(drain("d1"))
+				time.Sleep(2*hookRepeat + hookRepeat/2)
+				w.Obey(nil)
+				time.Sleep(time.Hour)
 			},
 		},
 		"Again": {
 			reason: "An agent that did not listen is told again.", fails: 2, tried: 3, want: []heardCall{{true, "d1", testLimit}},
-			do: func(w *Worker, _ *hookedAgent) { w.Obey(drain("d1")); time.Sleep(time.Minute) },
+			do: func(w *Worker, _ *hookedAgent) { w.Obey(drain("d1")); time.Sleep(hookRepeat / 2) },
 		},
 		"Never": {
-			reason: "One that never listens is not told of a drain for ever.", fails: 1000, tried: drainAttempts,
-			do: func(w *Worker, _ *hookedAgent) { w.Stop(); time.Sleep(time.Hour) },
+			reason: "One that never listens is left alone until the drain is told again.", fails: 1000, tried: drainAttempts,
+			do: func(w *Worker, _ *hookedAgent) { w.Stop(); time.Sleep(hookRepeat) },
 		},
 		"Another": {
-			reason: "Another drain without a withdrawal between is told, with its own time.", tried: 2, want: []heardCall{{true, "d1", testLimit}, {true, "d2", testLimit + time.Minute}},
+			reason: "Another drain without a withdrawal between is told, with its own time.", tried: 2, want: []heardCall{{true, "d1", testLimit}, {true, "d2", testLimit + hookRepeat/2}},
 			do: func(w *Worker, _ *hookedAgent) {
 				w.Obey(drain("d1"))
-				time.Sleep(time.Minute)
+				time.Sleep(hookRepeat / 2)
 				w.Obey(drain("d2"))
-				time.Sleep(time.Minute)
+				time.Sleep(hookRepeat / 2)
 			},
 		},
 		"WithdrawnLate": {
@@ -157,7 +166,7 @@ func TestDrainHook(t *testing.T) {
 					panic("the drain waits: " + s.Reason)
 				}
 
-				time.Sleep(time.Hour)
+				time.Sleep(hookRepeat / 2)
 			},
 		},
 	}

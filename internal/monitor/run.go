@@ -265,7 +265,7 @@ func (m *monitor) addSaver(c Config) error {
 		return fmt.Errorf("cannot tell the figures of the checkpoints: %w", err)
 	}
 
-	m.senses.Checkpoint, m.senses.Saved, m.senses.Save = s.Status, s.Saved, s.Save
+	m.senses.Checkpoint, m.senses.Saved, m.senses.Withdraw, m.senses.Save = s.Status, s.Saved, s.Withdraw, s.Save
 	m.loops = append(m.loops, s.Run)
 
 	return nil

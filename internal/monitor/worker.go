@@ -62,9 +62,10 @@ type Senses struct {
 	// Share takes over the worker's share of the budget, as its annotation says it. One that cannot be read changes nothing.
 	Share func(annotation string) error
 	// Checkpoint returns what is known of the checkpoints. Saved says whether the state has been saved for a drain since a time,
-	// why not if not, and sees to it that it is.
+	// why not if not, and sees to it that it is. Withdraw says that no drain goes on any more.
 	Checkpoint func() monitorapi.Checkpoint
 	Saved      func(drain string, since time.Time) (saved bool, why string)
+	Withdraw   func()
 	// Save has the state saved at once, for a request that has a name.
 	Save func(request string)
 }
@@ -90,9 +91,9 @@ func (w *Worker) Obey(annotations map[string]string) bool {
 	defer w.mu.Unlock()
 
 	before := [...]string{w.slot, w.epoch, w.restore, w.drainID}
-	if id := annotations[monitorapi.AnnotationDrain]; id != "" && w.drainID != "" && id != w.drainID {
-		// Another drain has a time of its own, and is not over because the last one was.
-		w.since, w.idle, w.drained, w.held, w.late = time.Time{}, time.Time{}, false, "", false
+	if id := annotations[monitorapi.AnnotationDrain]; id != "" && id != w.drainID {
+		// Another drain has a time of its own, and is not over because the last one was, nor because a preStop hook's was.
+		w.end()
 	}
 
 	w.slot, w.epoch = annotations[monitorapi.AnnotationSlot], annotations[monitorapi.AnnotationEpoch]
@@ -137,13 +138,22 @@ func (w *Worker) update() {
 	switch draining := w.drainID != "" || w.stopping(); {
 	case draining && w.since.IsZero():
 		w.since = w.now()
-	case !draining:
-		w.since, w.drained, w.held, w.late = time.Time{}, false, "", false
+	case !draining && !w.since.IsZero():
+		w.end()
 	}
 
 	if !w.since.IsZero() && !w.drained {
 		w.drained = w.over()
 	}
+}
+
+// end ends the present drain, if there is one, and what is known of it.
+func (w *Worker) end() {
+	if !w.since.IsZero() && w.senses.Withdraw != nil {
+		w.senses.Withdraw()
+	}
+
+	w.since, w.idle, w.drained, w.held, w.late = time.Time{}, time.Time{}, false, "", false
 }
 
 // over says whether the present drain is over, and keeps why not.

@@ -1,6 +1,7 @@
 package saver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -128,6 +129,27 @@ func (s *Saver) Saved(drain string, since time.Time) (saved bool, why string) {
 	}
 }
 
+// Withdraw forgets the drain that the state was saved for: one that comes later is another, whatever it is called.
+func (s *Saver) Withdraw() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.wanted, s.made = demand{}, demand{}
+}
+
+// stands returns the drain that the state has been saved for and that goes on, if there is one. What is saved after that is that
+// drain's, too: who removes the worker looks at the newest checkpoint only.
+func (s *Saver) stands() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if s.wanted != s.made {
+		return ""
+	}
+
+	return s.made.drain
+}
+
 // Run saves until the context is done, which is when the agent has ended, and then a last time.
 func (s *Saver) Run(ctx context.Context) {
 	s.begin()
@@ -204,7 +226,8 @@ func (s *Saver) attempt(alive context.Context) time.Duration {
 		s.failures = 0
 
 		s.mu.Lock()
-		if !want.since.IsZero() {
+		// Unless it was withdrawn meanwhile.
+		if !want.since.IsZero() && s.wanted == want {
 			s.made = want
 		}
 
@@ -291,7 +314,7 @@ func (s *Saver) save(ctx context.Context, reason, drain string) error {
 	}
 
 	m, err := s.session.Commit(ctx, checkpoint.Save{
-		Reason: reason, Drain: drain, Files: snap.Files, Bytes: snap.Bytes, Tree: snap.Tree, Chunks: snap.Chunks,
+		Reason: reason, Drain: cmp.Or(drain, s.stands()), Files: snap.Files, Bytes: snap.Bytes, Tree: snap.Tree, Chunks: snap.Chunks,
 	})
 	if err != nil {
 		return err

@@ -267,6 +267,58 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// What a worker saves after it was saved for a drain is that drain's, too, as long as the drain goes on: its removal looks at the
+// newest checkpoint, and an agent may write without a task.
+func TestDrainStands(t *testing.T) {
+	h := newHome(t)
+	p := h.worker(t, 1)
+	mustRestore(t, p, monitorapi.RestoreLatest)
+
+	s, _ := start(t, Config{Place: p, Interval: 10 * time.Millisecond})
+	newest := func() checkpoint.Manifest {
+		t.Helper()
+
+		all, err := h.repo.Positions(t.Context(), "0")
+		if err != nil || len(all) == 0 {
+			t.Fatalf("%v, %v", all, err)
+		}
+
+		m, err := h.repo.Manifest(t.Context(), "0", all[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		return m
+	}
+	later := func(text string) checkpoint.Manifest {
+		t.Helper()
+
+		before := s.Status().Position
+		put(t, p, "session", text)
+		eventually(t, "a save by itself", func() bool { return s.Status().Position != before })
+
+		return newest()
+	}
+
+	idle := time.Now()
+	eventually(t, "the drain's save", func() bool { saved, _ := s.Saved("d1", idle); return saved })
+
+	if m := later("more"); m.Drain != "d1" || m.Reason != monitorapi.SaveInterval || s.Status().Drain != "d1" {
+		t.Errorf("while the drain goes on: %+v, %+v", m, s.Status())
+	}
+
+	s.Withdraw()
+
+	if m := later("and more"); m.Drain != "" || s.Status().Drain != "" {
+		t.Errorf("after it was withdrawn: %+v, %+v", m, s.Status())
+	}
+
+	// The same again is another drain.
+	if saved, _ := s.Saved("d1", idle); saved {
+		t.Error("a drain that was withdrawn is taken for done")
+	}
+}
+
 // A worker that lost its slot saves nothing any more and says so.
 func TestFenced(t *testing.T) {
 	h := newHome(t)

@@ -213,11 +213,11 @@ func TestPrometheus(t *testing.T) {
 
 	// spend asks the model, as a stream and not, and has the agent tell of that many tasks. It returns what the model server
 	// has billed since it began.
-	spend := func(n int) float64 {
+	spend := func(name string, n int) float64 {
 		t.Helper()
 
 		for _, stream := range []bool{false, true} {
-			body := fmt.Sprintf(`{"model": "mock", "stream": %t, "messages": [{"role": "user", "content": %q}]}`, stream, strings.Repeat("word ", n))
+			body := fmt.Sprintf(`{"model": %q, "stream": %t, "messages": [{"role": "user", "content": %q}]}`, name, stream, strings.Repeat("word ", n))
 
 			rsp, err := http.Post("http://"+at[2]+"/v1/chat/completions", "application/json", strings.NewReader(body))
 			if err != nil {
@@ -249,21 +249,26 @@ func TestPrometheus(t *testing.T) {
 		s.becomes(`count(`+buckets+pushed+`) == `+buckets+scraped+`)) == bool count(`+buckets+scraped+`))`, 1)
 	}
 
-	first := spend(100)
+	first := spend("mock", 100)
 	total := first
 	same(total, 100)
 
-	for _, how := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+	for n, how := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		s.stop(how)
 
 		before := total
-		if total = spend(7); total <= before {
+		if total = spend("mock", 7); total <= before {
 			t.Fatalf("the model server billed nothing for two requests: %v", total)
 		}
+
+		total = spend(fmt.Sprint("born-", n), 7)
 
 		time.Sleep(2 * time.Second) // Pushes fail meanwhile.
 		s.start()
 		same(total, 7)
+
+		// What began meanwhile is told with its beginning, without which nobody sees the increase.
+		s.becomes(fmt.Sprintf(`min_over_time(%s{direction="input",model="born-%d",job="team-a/pool"}[5m])`, monitorapi.MetricTokens, n), 0)
 	}
 
 	// The increases of both restarts are there, and nothing is counted twice.

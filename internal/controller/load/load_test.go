@@ -284,7 +284,8 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-// A gateway's counter is followed from where it was when the pool came, through its restarts and ours.
+// A gateway's counter is followed from where it was when the pool came, through its restarts, of which none counts anything twice,
+// and ours.
 func TestTokensOfAGateway(t *testing.T) {
 	sum := newTokens(v1alpha1.AgentScalerObservation{})
 
@@ -292,7 +293,7 @@ func TestTokensOfAGateway(t *testing.T) {
 		counter float64
 		unknown string
 		want    int64
-	}{{1000, "", 0}, {1010, "", 10}, {0, "away", 10}, {1030, "", 30}, {5, "", 35}} {
+	}{{1000, "", 0}, {1010, "", 10}, {0, "away", 10}, {1030, "", 30}, {520, "", 30}, {525, "", 35}} {
 		sum.bill(now.Add(time.Duration(i)*time.Second), scale.Reading{Value: step.counter, Unknown: step.unknown})
 		// Another provider goes on.
 		next := newTokens(v1alpha1.AgentScalerObservation{TokenUsage: &sum.total, TokenCounters: sum.counters})

@@ -73,7 +73,8 @@ func (t *tokens) add(now time.Time, answers []monitorapi.Status, pods map[string
 const gateway = "gateway"
 
 // bill adds what a gateway has counted since it was last asked. What it had counted before the pool was known is not the pool's total,
-// but where its counter begins. One that is smaller than it was began anew.
+// but where its counter begins. One that is smaller than it was begins there, too: it is mostly the sum of several gateways, of which
+// one began anew, and to take all of it for new would count again what the others have counted long ago.
 func (t *tokens) bill(now time.Time, r scale.Reading) {
 	if r.Unknown != "" || math.IsNaN(r.Value) || r.Value < 0 || r.Value > 1<<62 {
 		return
@@ -83,13 +84,8 @@ func (t *tokens) bill(now time.Time, r scale.Reading) {
 	before, seen := t.counters[gateway]
 
 	var grown int64
-
-	switch {
-	case !seen:
-	case n < before:
-		grown = n
-	default:
-		grown = n - before
+	if seen {
+		grown = max(0, n-before)
 	}
 
 	t.counters, t.known = map[string]int64{gateway: n}, true

@@ -111,11 +111,11 @@ func TestFaults(t *testing.T) {
 		born        bool
 	}{
 		"Down":     {reason: "A server that is down is tried again with backoff.", fault: func(func()) (*http.Response, error) { return nil, errDown }, least: 20, most: 60, outcome: outcomeRetried, born: true},
-		"Broken":   {reason: "So is one that fails.", fault: answer(500), least: 20, most: 60, outcome: outcomeRetried},                                             //nolint:bodyclose // It has none.
-		"Busy":     {reason: "A server that says when is asked then.", fault: answer(429, "Retry-After", "120"), least: 5, most: 6, outcome: outcomeRetried},        //nolint:bodyclose // It has none.
-		"BusyLong": {reason: "But it does not silence a worker for a day.", fault: answer(503, "Retry-After", "86400"), least: 2, most: 3, outcome: outcomeRetried}, //nolint:bodyclose // It has none.
-		"Refused":  {reason: "What is refused is not sent again until all is.", fault: answer(400), least: 19, most: 21, outcome: outcomeDropped},                   //nolint:bodyclose // It has none.
-		"Moved":    {reason: "A redirect is a refusal.", fault: answer(307, "Location", "http://example.org"), least: 19, most: 21, outcome: outcomeDropped},        //nolint:bodyclose // It has none.
+		"Broken":   {reason: "So is one that fails.", fault: answer(500), least: 20, most: 60, outcome: outcomeRetried},                                                         //nolint:bodyclose // It has none.
+		"Busy":     {reason: "A server that says when is asked then.", fault: answer(429, "Retry-After", "120"), least: 5, most: 6, outcome: outcomeRetried, born: true},        //nolint:bodyclose // It has none.
+		"BusyLong": {reason: "But it does not silence a worker for a day.", fault: answer(503, "Retry-After", "86400"), least: 2, most: 3, outcome: outcomeRetried, born: true}, //nolint:bodyclose // It has none.
+		"Refused":  {reason: "What is refused is not sent again until all is.", fault: answer(400), least: 19, most: 21, outcome: outcomeDropped},                               //nolint:bodyclose // It has none.
+		"Moved":    {reason: "A redirect is a refusal.", fault: answer(307, "Location", "http://example.org"), least: 19, most: 21, outcome: outcomeDropped},                    //nolint:bodyclose // It has none.
 		"Unheard": {reason: "A sample that was stored without an answer is no sample that was not.", fault: func(store func()) (*http.Response, error) {
 			store()
 

@@ -31,7 +31,7 @@ type failure struct {
 	// retry says that the server may take it later, and after how long to wait at least.
 	retry bool
 	after time.Duration
-	// unsent says that the server cannot have seen it.
+	// unsent says that the server cannot have stored it.
 	unsent bool
 }
 
@@ -237,6 +237,9 @@ func answer(rsp *http.Response, text, token string) error {
 	f := &failure{err: fmt.Errorf("the server answered %d%s", rsp.StatusCode, excerpt(text, token))}
 	if rsp.StatusCode == http.StatusTooManyRequests || rsp.StatusCode/100 == 5 {
 		f.retry, f.after = true, retryAfter(rsp.Header.Get("Retry-After"), time.Now())
+		// Who has too much to do, or is not ready, such as a Prometheus that reads its log, has not begun. What failed in any other
+		// way may have been stored.
+		f.unsent = rsp.StatusCode == http.StatusTooManyRequests || rsp.StatusCode == http.StatusServiceUnavailable
 	}
 
 	return f

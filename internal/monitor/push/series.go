@@ -57,7 +57,7 @@ func (f *flattener) flatten(families []*dto.MetricFamily) []sample {
 // pushed says whether a metric is pushed: what an agent does and what its monitor does. What the runtime tells of itself is
 // for a developer's scrape: it would be half of all series.
 func pushed(name string) bool {
-	return strings.HasPrefix(name, "agent_") || strings.HasPrefix(name, "aidispatcher_monitor_") || name == metricMemory
+	return strings.HasPrefix(name, "agent_") || strings.HasPrefix(name, "gen_ai_") || strings.HasPrefix(name, "aidispatcher_monitor_") || name == metricMemory
 }
 
 func (f *flattener) metric(name string, m *dto.Metric) {

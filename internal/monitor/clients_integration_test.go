@@ -144,6 +144,15 @@ func TestClients(t *testing.T) {
 	// Through the proxy the server wants the platform's key, which the clients do not have.
 	t.Setenv("MODEL_API_KEY", clientsKey)
 
+	// The protocol is how the key is sent: a gateway speaks all APIs, and takes it in one way.
+	for _, protocol := range []string{ProtocolOpenAI, ProtocolAnthropic} {
+		t.Run(protocol, func(t *testing.T) { clientsThrough(t, program, protocol, direct) })
+	}
+}
+
+func clientsThrough(t *testing.T, program, protocol string, direct map[string]string) {
+	t.Helper()
+
 	upstream := modelServer(t, program)
 	key := filepath.Join(t.TempDir(), "key")
 
@@ -158,7 +167,7 @@ func TestClients(t *testing.T) {
 	go func() {
 		ended <- Run(ctx, Config{
 			Listen: "127.0.0.1:0", ProxyListen: "127.0.0.1:0", PodinfoDir: t.TempDir(), AskForUsage: true,
-			ModelEndpoint: upstream, ModelProtocol: ProtocolOpenAI, ModelKeyFile: key,
+			ModelEndpoint: upstream, ModelProtocol: protocol, ModelKeyFile: key,
 		}, slog.New(slog.NewJSONHandler(lines, nil)))
 	}()
 

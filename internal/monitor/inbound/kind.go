@@ -77,7 +77,6 @@ func (p *Proxy) a2aTask(r *http.Request) (kind, error) {
 
 // readA2A says what a message is, as far as it was read.
 func readA2A(b []byte, whole, rest bool, from origin) kind {
-
 	var m struct {
 		ID      json.RawMessage `json:"id"`
 		Method  string          `json:"method"`
@@ -129,7 +128,8 @@ func (p *Proxy) peek(r *http.Request) (b []byte, whole bool, held int64, err err
 			b = slices.Grow(b, more)
 		}
 
-		n := 0
+		var n int
+
 		n, err = r.Body.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
 

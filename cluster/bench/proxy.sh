@@ -9,4 +9,4 @@ go build -ldflags "-s -w" -o _output/bin/monitor ./cmd/monitor
 go test -tags bench -c -o _output/bin/bench.test ./cluster/bench
 ulimit -n "$(ulimit -Hn)"
 cd cluster/bench
-taskset -c 0 ../../_output/bin/bench.test -test.run '^TestProxy$' -test.v -test.timeout 20m | grep -v '^=== RUN'
+taskset -c 0 ../../_output/bin/bench.test -test.run '^TestProxy$' -test.v -test.timeout 30m | grep -v '^=== RUN'

@@ -24,10 +24,10 @@ func percentile(d []time.Duration, p int) time.Duration {
 }
 
 // small asks for small answers, and returns how long each took.
-func small(t *testing.T, url string) []time.Duration {
+func small(t *testing.T, p proxy) []time.Duration {
 	t.Helper()
 
-	c := newHTTPClient()
+	c := p.client()
 	defer c.CloseIdleConnections()
 
 	var (
@@ -46,7 +46,7 @@ func small(t *testing.T, url string) []time.Duration {
 			for left.Add(-1) >= 0 {
 				began := time.Now()
 
-				rsp := post(t.Context(), t, c, url, chatRequest)
+				rsp := post(t.Context(), t, c, p.url, chatRequest)
 				if rsp == nil {
 					return
 				}
@@ -78,10 +78,10 @@ func small(t *testing.T, url string) []time.Duration {
 var streamRequest = strings.Replace(chatRequest, "{", `{"stream":true,`, 1)
 
 // latencies returns how long each event of some streams was on its way.
-func latencies(t *testing.T, url string) []time.Duration {
+func latencies(t *testing.T, p proxy) []time.Duration {
 	t.Helper()
 
-	c := newHTTPClient()
+	c := p.client()
 	defer c.CloseIdleConnections()
 
 	var (
@@ -92,7 +92,7 @@ func latencies(t *testing.T, url string) []time.Duration {
 
 	for range streams {
 		wg.Go(func() {
-			rsp := post(t.Context(), t, c, url, streamRequest, "X-Events", strconv.Itoa(eventsPerStream))
+			rsp := post(t.Context(), t, c, p.url, streamRequest, "X-Events", strconv.Itoa(eventsPerStream))
 			if rsp == nil {
 				return
 			}
@@ -135,7 +135,7 @@ func latencies(t *testing.T, url string) []time.Duration {
 func memory(t *testing.T, p proxy) float64 {
 	t.Helper()
 
-	c := newHTTPClient()
+	c := p.client()
 	defer c.CloseIdleConnections()
 
 	before := p.rss(t)
@@ -185,13 +185,13 @@ func (f *figures) take(t *testing.T, p proxy) {
 		f.cpu -= p.cpu(t)
 	}
 
-	f.small = append(f.small, small(t, p.url)...)
+	f.small = append(f.small, small(t, p)...)
 
 	if p.pid != 0 {
 		f.cpu += p.cpu(t)
 	}
 
-	f.events = append(f.events, latencies(t, p.url)...)
+	f.events = append(f.events, latencies(t, p)...)
 }
 
 // perSecond returns how many small answers a second of the processor's time is enough for.

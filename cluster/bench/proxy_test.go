@@ -4,10 +4,14 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -81,6 +85,8 @@ func upstream(rw http.ResponseWriter, r *http.Request) {
 type proxy struct {
 	name, url string
 	pid       int
+	// trust is what its clients must trust; nil where it speaks plain HTTP.
+	trust *tls.Config
 }
 
 func free(t *testing.T) string {
@@ -127,7 +133,7 @@ func end(cmd *exec.Cmd) {
 	_ = cmd.Wait()
 }
 
-func launchNginx(t *testing.T, model string) proxy {
+func launchNginx(t *testing.T, model *url.URL) proxy {
 	t.Helper()
 
 	dir, address := t.TempDir(), free(t)
@@ -136,8 +142,8 @@ events { worker_connections 8192; }
 http { access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
   keepalive_requests 10000000;
   upstream model { server %[2]s; keepalive 64; keepalive_requests 10000000; }
-  server { listen %[3]s; location / { proxy_pass http://model; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; } } }`,
-		dir, model, address)
+  server { listen %[3]s; location / { proxy_pass %[4]s://model; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; } } }`,
+		dir, model.Host, address, model.Scheme)
 
 	file := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
@@ -147,19 +153,20 @@ http { access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; f
 	cmd, _ := launch(t, address, nil, "nginx", "-c", file)
 	t.Cleanup(func() { end(cmd) })
 
-	return proxy{"nginx", "http://" + address, cmd.Process.Pid}
+	return proxy{name: "nginx", url: "http://" + address, pid: cmd.Process.Pid}
 }
 
-func launchMonitor(t *testing.T, model string) (proxy, *exec.Cmd, time.Duration) {
+// launchMonitor starts a monitor that trusts the certificates of a file.
+func launchMonitor(t *testing.T, model *url.URL, trusted string) (proxy, *exec.Cmd, time.Duration) {
 	t.Helper()
 
 	status, address := free(t), free(t)
 	cmd, took := launch(t, address, []string{
-		"MONITOR_LISTEN=" + status, "MONITOR_PROXY_LISTEN=" + address, "MONITOR_PODINFO_DIR=" + t.TempDir(), "MONITOR_MODEL_ENDPOINT=http://" + model,
+		"MONITOR_LISTEN=" + status, "MONITOR_PROXY_LISTEN=" + address, "MONITOR_PODINFO_DIR=" + t.TempDir(), "MONITOR_MODEL_ENDPOINT=" + model.String(), "SSL_CERT_FILE=" + trusted,
 		"MONITOR_NAMESPACE=team-a", "MONITOR_DISPATCHER=pool", "MONITOR_ROLE=coder",
 	}, "../../_output/bin/monitor", "run")
 
-	return proxy{"monitor", "http://" + address, cmd.Process.Pid}, cmd, took
+	return proxy{name: "monitor", url: "http://" + address, pid: cmd.Process.Pid}, cmd, took
 }
 
 // cpu returns the time a process has used.
@@ -201,8 +208,10 @@ func (p proxy) rss(t *testing.T) int64 {
 	return 0
 }
 
-func newHTTPClient() *http.Client {
-	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2 * manyStreams, DisableCompression: true}}
+func (p proxy) client() *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		MaxIdleConnsPerHost: 2 * manyStreams, DisableCompression: true, TLSClientConfig: p.trust, ForceAttemptHTTP2: true,
+	}}
 }
 
 func post(ctx context.Context, t *testing.T, c *http.Client, url, body string, header ...string) *http.Response {
@@ -235,26 +244,44 @@ func met(ok bool) string {
 	return "not met"
 }
 
-// TestProxy prints the figures of the monitor's model proxy beside those of nginx and of no proxy at all.
+// TestProxy prints the figures of the monitor's model proxy beside those of nginx and of no proxy at all, for a model server at plain
+// HTTP and for one at HTTPS, which the monitor asks by HTTP/2 and nginx by HTTP/1.1.
 func TestProxy(t *testing.T) {
-	lis, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	for _, scheme := range []string{"http", "https"} {
+		t.Run(scheme, func(t *testing.T) { compareProxies(t, scheme) })
+	}
+}
+
+func compareProxies(t *testing.T, scheme string) {
+	t.Helper()
+
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(upstream))
+	trusted := filepath.Join(t.TempDir(), "ca.pem")
+
+	if scheme == "https" {
+		srv.EnableHTTP2 = true
+		srv.StartTLS()
+
+		ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
+		if err := os.WriteFile(trusted, ca, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		srv.Start()
+	}
+	defer srv.Close()
+
+	model, err := url.Parse(srv.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	srv := &http.Server{Handler: http.HandlerFunc(upstream), ReadHeaderTimeout: time.Minute}
-
-	go func() { _ = srv.Serve(lis) }()
-
-	defer srv.Close()
-
-	model := lis.Addr().String()
 	took := make([]time.Duration, 0, starts)
 
 	var rest int64
 
 	for range starts {
-		p, cmd, d := launchMonitor(t, model)
+		p, cmd, d := launchMonitor(t, model, trusted)
 		time.Sleep(300 * time.Millisecond)
 
 		rest = p.rss(t)
@@ -263,18 +290,18 @@ func TestProxy(t *testing.T) {
 		end(cmd)
 	}
 
-	monitor, cmd, _ := launchMonitor(t, model)
+	monitor, cmd, _ := launchMonitor(t, model, trusted)
 	defer end(cmd)
 
 	nginx := launchNginx(t, model)
-	direct := proxy{name: "direct", url: "http://" + model}
+	direct := proxy{name: "direct", url: srv.URL, trust: srv.Client().Transport.(*http.Transport).TLSClientConfig} //nolint:forcetypeassert // It is.
 
 	f := map[string]*figures{}
 	order := []proxy{direct, nginx, monitor}
 
 	for _, p := range order {
 		f[p.name] = &figures{}
-		small(t, p.url) // To warm up.
+		small(t, p) // To warm up.
 	}
 
 	// Each is first, second and last once.
@@ -286,6 +313,7 @@ func TestProxy(t *testing.T) {
 		order = append(order[1:], order[0])
 	}
 
+	fmt.Printf("\nModel server at %s:\n\n", scheme)
 	fmt.Println("| | direct | nginx | monitor | |\n| --- | --- | --- | --- | --- |")
 
 	var wall, cores, latency [3]string

@@ -45,8 +45,9 @@ type reader struct {
 	id string
 }
 
-// A right is to do something with objects of a kind. The zero namespace means all of them, and the zero name all objects.
-type right struct{ verb, group, resource, namespace, name string }
+// A right is to do something with objects of a kind, or with a subresource of them. The zero namespace means all of them, and the zero name all
+// objects.
+type right struct{ verb, group, resource, subresource, namespace, name string }
 
 // What the parts of a page show, by the right that is needed.
 func mayList(namespace string) right {
@@ -63,6 +64,15 @@ func maySeeScaler(namespace, name string) right {
 
 func maySeeWorkers(namespace string) right {
 	return right{verb: "list", resource: "pods", namespace: namespace}
+}
+
+func maySeeSlots(namespace, ledger string) right {
+	return right{verb: "get", resource: "configmaps", namespace: namespace, name: ledger}
+}
+
+// maySeeMonitors is what it takes to ask a worker's monitor through the API server.
+func maySeeMonitors(namespace string) right {
+	return right{verb: "get", resource: "pods", subresource: "proxy", namespace: namespace}
 }
 
 // Access asks the API server who a reader is and what they may read. It keeps what it was told for a few seconds.
@@ -194,7 +204,8 @@ func (a *Access) may(ctx context.Context, u reader, what right) (bool, error) {
 	review, err := a.reviews.Create(ctx, &authzv1.SubjectAccessReview{Spec: authzv1.SubjectAccessReviewSpec{
 		User: u.Username, UID: u.UID, Groups: u.Groups, Extra: extra,
 		ResourceAttributes: &authzv1.ResourceAttributes{
-			Verb: what.verb, Group: what.group, Version: "*", Resource: what.resource, Namespace: what.namespace, Name: what.name,
+			Verb: what.verb, Group: what.group, Version: "*", Resource: what.resource, Subresource: what.subresource,
+			Namespace: what.namespace, Name: what.name,
 		},
 	}}, metav1.CreateOptions{})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/southwest-ai/agent-operator/apis/agent/v1alpha1"
+	"github.com/southwest-ai/agent-operator/internal/controller/slot"
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
@@ -205,25 +206,29 @@ func (s *Server) pool(r *http.Request, who reader) (view, error) {
 		return nil, err
 	}
 
-	name := key.Name
+	name, target := key.Name, key.Name
 	if scaler != nil {
-		name = scaler.Name
+		name, target = scaler.Name, scaler.Spec.ForProvider.ScaleTargetRef.Name
 	}
 
-	may, err := s.access.mayAny(ctx, who, []right{maySeeScaler(key.Namespace, name), maySeeWorkers(key.Namespace), mayList(key.Namespace)})
+	v := s.poolView(frameOf(r, who, s.now()), key, c)
+	v.Ledger = slot.LedgerName(target)
+
+	may, err := s.access.mayAny(ctx, who, []right{
+		mayList(key.Namespace), maySeeWorkers(key.Namespace), maySeeScaler(key.Namespace, name), maySeeSlots(key.Namespace, v.Ledger), maySeeMonitors(key.Namespace),
+	})
 	if err != nil {
 		return nil, err
 	}
 
-	v := s.poolView(frameOf(r, who, s.now()), key, c)
-	v.MayList = may[2]
+	v.MayList, v.MaySeeWorkers, v.Sees = may[0], may[1], sees{Scaler: may[2], Slots: may[3], Monitors: may[4]}
 
-	if v.MaySeeScaler = may[0]; may[0] && scaler != nil {
+	if v.Sees.Scaler && scaler != nil {
 		v.decide(scaler.Status.AtProvider)
 	}
 
-	if v.MaySeeWorkers = may[1]; may[1] {
-		v.Workers, err = s.workersOf(ctx, key, scaler)
+	if v.MaySeeWorkers {
+		v.Workers, err = s.workersOf(ctx, key, scaler, v.Sees)
 	}
 
 	return v, err

@@ -7,11 +7,14 @@ import (
 	"flag"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/southwest-ai/agent-operator/internal/controller/slot"
 )
 
 var update = flag.Bool("update", false, "write the page's pictures into docs/")
@@ -21,12 +24,16 @@ func TestPage(t *testing.T) {
 	twoTeams(t)
 
 	pools, pods, scalers := rule("southwest.ai", "aidispatchers", "get", "list"), rule("", "pods", "list"), rule("agent.southwest.ai", "agentscalers", "get")
+	ledger, monitor := rule("", "configmaps", "get"), rule("", "pods/proxy", "get")
+	ledger.ResourceNames = []string{slot.LedgerName("coder-agent-pool")}
 	one := rule("southwest.ai", "aidispatchers", "get")
 	one.ResourceNames = []string{"planner-pool"}
 
 	tokens := map[string]string{
-		"all": newReader(t, "reader-of-all", "", pools, pods, scalers), "a": newReader(t, "reader-of-a", "team-a", pools, pods, scalers),
-		"a-pools": newReader(t, "reader-of-pools", "team-a", pools), "b-one": newReader(t, "reader-of-one", "team-b", one),
+		"all": newReader(t, "reader-of-all", "", pools, pods, scalers, ledger, monitor), "a": newReader(t, "reader-of-a", "team-a", pools, pods, scalers, ledger, monitor),
+		"a-pools": newReader(t, "reader-of-pools", "team-a", pools), "a-pods": newReader(t, "reader-of-pods", "team-a", pools, pods),
+		"a-slots": newReader(t, "reader-of-slots", "team-a", pools, pods, ledger), "a-monitors": newReader(t, "reader-of-monitors", "team-a", pools, pods, monitor),
+		"a-scalers": newReader(t, "reader-of-scalers", "team-a", pools, pods, scalers), "b-one": newReader(t, "reader-of-one", "team-b", one),
 		"none": newReader(t, "reader-of-none", ""), "wrong": "not.a.token", "": "",
 	}
 
@@ -55,6 +62,11 @@ func testAccess(t *testing.T, address string, tokens map[string]string) {
 	t.Helper()
 
 	secrets := []string{"planner-pool", "release-reviewers", "team-b"}
+	// What the page tells of a pool's workers, by where it is from; each with a word of what takes its place.
+	ledger := []string{`data-label="Slot" class="n slot">0<`, `data-label="Epoch" class="n">6<`, "Hibernated"}
+	monitor := []string{"0000000001-0000000118", "412,903", "Draining", "its monitor does not answer"}
+	scaler := []string{"0000000005-0000000031", "59f688ff44-b92zv", "LoadLower", "4 wanted"}
+	noLedger, noMonitor, noScaler := "<code>configmaps</code>", "to get <code>pods/proxy</code>", "to get <code>agentscalers.agent.southwest.ai</code> for what was saved"
 	cases := map[string]struct {
 		reason, reader, path string
 		code                 int
@@ -80,6 +92,27 @@ func testAccess(t *testing.T, address string, tokens map[string]string) {
 		"PoolsOnly": {
 			reason: "Workers and decisions are told to who may read pods and scalers.", reader: "a-pools", path: poolOfA, code: 200,
 			has: []string{"SomeUnavailable", "the right to list <code>pods</code>", "agentscalers.agent.southwest.ai"}, lacks: []string{"59f688ff44", "0000000001-0000000118", "QueueDepth 29"},
+		},
+		"AllOfIt": {
+			reason: "Who may read all of it is told of no right.", reader: "a", path: poolOfA, code: 200,
+			has: slices.Concat(ledger, monitor, scaler), lacks: []string{"You need the right", noLedger, noMonitor, noScaler},
+		},
+		"PodsOnly": {
+			reason: "Who may read pods alone sees what pods tell, and of what more there is which right it takes.", reader: "a-pods", path: poolOfA, code: 200,
+			has:   []string{"59f688ff44-6h292", "59f688ff44-zz5qp", "Running", "it waits for a slot", noLedger, slot.LedgerName("coder-agent-pool"), noMonitor, noScaler},
+			lacks: slices.Concat(ledger, monitor, scaler),
+		},
+		"LedgerToo": {
+			reason: "The ledger tells who holds which slot, and no more.", reader: "a-slots", path: poolOfA, code: 200,
+			has: slices.Concat(ledger, []string{noMonitor, noScaler}), lacks: slices.Concat(monitor, scaler, []string{noLedger}),
+		},
+		"MonitorsToo": {
+			reason: "Monitors tell what workers do.", reader: "a-monitors", path: poolOfA, code: 200,
+			has: slices.Concat(monitor, []string{noLedger, noScaler}), lacks: slices.Concat(ledger, scaler, []string{noMonitor}),
+		},
+		"ScalerToo": {
+			reason: "The scaler tells who was removed, and not whether the slot is held again.", reader: "a-scalers", path: poolOfA, code: 200,
+			has: slices.Concat(scaler, []string{noLedger, noMonitor}), lacks: slices.Concat(ledger, monitor, []string{noScaler}),
 		},
 		"ForeignPool": {reason: "Another's pool is as one that there is not.", reader: "a", path: poolOfB, code: 404, lacks: []string{"planner", "team-b"}},
 		"NoSuchPool":  {reason: "One that there is not.", reader: "a", path: "/namespaces/team-a/pools/none", code: 404},

@@ -47,7 +47,7 @@ type Server struct {
 	now      func() time.Time
 	requests *prometheus.CounterVec
 
-	// seen is what workers said last, by pool.
+	// seen is what workers said last, by pool and by what its readers may read.
 	seen *cache.LRUExpireCache
 
 	address, certs string

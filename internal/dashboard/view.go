@@ -212,7 +212,10 @@ type poolView struct {
 	Since      time.Time
 	Conditions []conditionRow
 
-	MayList, MaySeeScaler, MaySeeWorkers bool
+	MayList, MaySeeWorkers bool
+	// Sees is what else the reader may read of the pool, and Ledger the name of its ledger of slots.
+	Sees   sees
+	Ledger string
 
 	Scaling   *v1alpha1.ScalingLoad
 	Decisions []v1alpha1.ScalingDecision

@@ -24,7 +24,7 @@ const (
 	asked = 100
 	// askers is how many are asked at once.
 	askers = 16
-	// workersFor is how long what they said serves all readers, and maxAsked of how many pools it is kept.
+	// workersFor is how long what they said serves all readers with the same rights, and maxAsked of how many pools it is kept.
 	workersFor = 3 * time.Second
 	maxAsked   = 64
 )
@@ -60,10 +60,23 @@ type workers struct {
 	Problem string
 }
 
-// workersOf returns a pool's workers: those that there are from the cache, who holds which slot from the ledger, and what
-// each does from itself.
-func (s *Server) workersOf(ctx context.Context, pool types.NamespacedName, scaler *v1alpha1.AgentScaler) (workers, error) {
-	if v, ok := s.seen.Get(pool); ok {
+// A sees is what a reader may read beside a pool's pods: its scaler, its ledger of slots, and what its monitors say.
+type sees struct{ Scaler, Slots, Monitors bool }
+
+// All says that nothing is kept from the reader.
+func (s sees) All() bool { return s.Scaler && s.Slots && s.Monitors }
+
+// A looked is what is kept for readers: of a pool, for those who may read the same of it.
+type looked struct {
+	pool types.NamespacedName
+	sees sees
+}
+
+// workersOf returns a pool's workers: those that there are from the cache, who holds which slot from the ledger, what was saved by who is gone
+// from the scaler, and what each does from itself; the latter three for who may read them.
+func (s *Server) workersOf(ctx context.Context, pool types.NamespacedName, scaler *v1alpha1.AgentScaler, may sees) (workers, error) {
+	key := looked{pool, may}
+	if v, ok := s.seen.Get(key); ok {
 		if w, ok := v.(workers); ok {
 			return w, nil
 		}
@@ -79,18 +92,27 @@ func (s *Server) workersOf(ctx context.Context, pool types.NamespacedName, scale
 
 	ledger := slot.Ledger{}
 
-	if scaler != nil {
+	if may.Slots && scaler != nil {
 		var err error
 		if ledger, err = slot.Read(ctx, s.live, pool.Namespace, scaler.Spec.ForProvider.ScaleTargetRef.Name); err != nil {
 			out.Problem = "The slots cannot be read: " + err.Error()
 		}
 	}
 
+	// Whether a slot without a worker is hibernated, or held again, is told by the ledger alone.
+	if !may.Scaler || !may.Slots || out.Problem != "" {
+		scaler = nil
+	}
+
 	out.Rows = rowsOf(pods.Items, ledger, removedOf(scaler))
 	out.LeftOut = max(0, len(out.Rows)-shown)
 	out.Rows = out.Rows[:len(out.Rows)-out.LeftOut]
-	s.ask(ctx, out.Rows, pods.Items)
-	s.seen.Add(pool, out, workersFor)
+
+	if may.Monitors {
+		s.ask(ctx, out.Rows, pods.Items)
+	}
+
+	s.seen.Add(key, out, workersFor)
 
 	return out, nil
 }

@@ -45,8 +45,6 @@ func Decide(now time.Time, p Policy, o Observation, h History) (Decision, Histor
 	said := sentences(d.Wants) + budget + schedule
 
 	switch {
-	case p.Paused:
-		d.say(ReasonPaused, "the size stays at %d, because scaling is paused; %s", o.Current, said)
 	case o.Current < low || o.Current > p.Max:
 		d.Replicas = clamp(max(most, low), low, p.Max)
 		if o.Current > p.Max {
@@ -143,12 +141,6 @@ func (d Decision) blind(now time.Time, p Policy, o Observation, h History, low i
 
 	if len(p.Metrics) == 0 {
 		said = "there is no metric"
-	}
-
-	if p.Paused {
-		d.say(ReasonPaused, "the size stays at %d, because scaling is paused; %s", o.Current, said)
-
-		return d
 	}
 
 	if f := p.Fallback; f != nil {

@@ -93,7 +93,7 @@ func TestReplayMissesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := anyPolicy(t)
 		// The looks are at whole seconds.
-		p.Paused, p.Window = false, p.Window.Truncate(time.Second)
+		p.Window = p.Window.Truncate(time.Second)
 		if p.Fallback != nil {
 			p.Fallback.After = p.Fallback.After.Truncate(time.Second)
 		}

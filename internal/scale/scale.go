@@ -42,8 +42,6 @@ type Policy struct {
 	Fallback *Fallback
 	// Schedules raise Min for a time.
 	Schedules []Schedule
-	// Paused keeps the size whatever the load.
-	Paused bool
 }
 
 // A Fallback is a size for when nothing is known.
@@ -114,8 +112,6 @@ const (
 	ReasonNoData   = "NoData"
 	// ReasonBounds brings a size into its bounds.
 	ReasonBounds = "OutOfBounds"
-	// ReasonPaused keeps the size, because somebody said so.
-	ReasonPaused = "Paused"
 )
 
 // The vetoes: why no worker may be removed now.

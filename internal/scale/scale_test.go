@@ -238,7 +238,6 @@ func anyPolicy(t *rapid.T) Policy {
 		Window:  time.Duration(rapid.Int64Range(0, int64(10*time.Minute)).Draw(t, "window")),
 		OutStep: rapid.Int32Range(0, 5).Draw(t, "out"), InStep: rapid.Int32Range(0, 5).Draw(t, "in"),
 		Panic: rapid.SampledFrom([]float64{0, 2, 10}).Draw(t, "panic"), TokensPerMinute: rapid.SampledFrom([]float64{0, 1000}).Draw(t, "budget"),
-		Paused: rapid.IntRange(0, 9).Draw(t, "paused") == 0,
 	}
 
 	if rapid.Bool().Draw(t, "falls back") {
@@ -292,7 +291,7 @@ func TestDecisionsHold(t *testing.T) {
 			}
 
 			if less := current - d.Replicas; less > 0 && d.Reason != ReasonFallback {
-				if len(d.Vetoes) > 0 || p.Paused || o.RollingOut || o.Unsafe != "" || p.InStep > 0 && less > p.InStep {
+				if len(d.Vetoes) > 0 || o.RollingOut || o.Unsafe != "" || p.InStep > 0 && less > p.InStep {
 					t.Fatalf("%d are removed: %+v", less, d)
 				}
 

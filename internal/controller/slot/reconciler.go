@@ -34,10 +34,10 @@ const (
 // ConditionSlot says, on a worker that waits, why it has no slot.
 const ConditionSlot corev1.PodConditionType = "southwest.ai/slot"
 
-// The reasons of ConditionSlot.
+// The reasons of ConditionSlot, and of the event that says the same.
 const (
-	conditionNotBound     = "SlotNotBound"
-	conditionStateMissing = "StateMissing"
+	conditionNotBound     event.Reason = "SlotNotBound"
+	conditionStateMissing event.Reason = "StateMissing"
 )
 
 // conflictWait is how soon an attempt is repeated that another binder got in the way of.
@@ -123,7 +123,7 @@ func (r *Reconciler) explain(ctx context.Context, p *Pool, bound []Claim, why er
 		}
 
 		c := corev1.PodCondition{
-			Type: ConditionSlot, Status: corev1.ConditionFalse, Reason: reason, Message: why.Error(),
+			Type: ConditionSlot, Status: corev1.ConditionFalse, Reason: string(reason), Message: why.Error(),
 			LastTransitionTime: metav1.NewTime(r.now()),
 		}
 		if slices.ContainsFunc(pod.Status.Conditions, func(is corev1.PodCondition) bool {
@@ -136,7 +136,7 @@ func (r *Reconciler) explain(ctx context.Context, p *Pool, bound []Claim, why er
 		pod.Status.Conditions = append(slices.DeleteFunc(slices.Clone(pod.Status.Conditions), func(is corev1.PodCondition) bool { return is.Type == c.Type }), c)
 		errs = append(errs, client.IgnoreNotFound(r.status.Patch(ctx, pod, patch)))
 
-		r.record.Event(pod, event.Warning(event.Reason(reason), why))
+		r.record.Event(pod, event.Warning(reason, why))
 	}
 
 	return errors.Join(errs...)

@@ -157,6 +157,7 @@ func TestParse(t *testing.T) {
 		Path: "a.md", Headings: []Heading{{Level: 1, Text: "One", Anchor: "one"}},
 		Links:  []Link{{Line: 3, Target: "b.md#x"}, {Line: 3, Target: "c.png"}, {Line: 7, Target: "d.md"}},
 		Spans:  []Span{{Line: 3, Text: "code"}},
+		Rows:   []Row{{Line: 5, Cells: 1}, {Line: 7, Cells: 1, Links: []string{"d.md"}}, {Line: 9}},
 		Blocks: []Block{{Line: 12, Info: "yaml", Text: "a: 1\n", Section: "One"}},
 	}
 	if diff := cmp.Diff(want, p, cmp.AllowUnexported(Page{})); diff != "" {

@@ -14,6 +14,7 @@ import (
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/extension"
+	extast "github.com/yuin/goldmark/extension/ast"
 	"github.com/yuin/goldmark/text"
 )
 
@@ -26,6 +27,8 @@ type Page struct {
 	Blocks   []Block
 	// Spans are the pieces of code within sentences.
 	Spans []Span
+	// Rows are those of tables, their heads included, and the items of lists.
+	Rows []Row
 
 	source []byte
 }
@@ -55,6 +58,15 @@ type Block struct {
 type Span struct {
 	Line int
 	Text string
+}
+
+// A Row is one of a table, or an item of a list.
+type Row struct {
+	Line int
+	// Cells of a row, none of an item.
+	Cells int
+	// Links are where its links lead to, sorted: another language may turn a sentence round.
+	Links []string
 }
 
 // Files returns the Markdown files of the repository at root that people read, by their path from there.
@@ -124,6 +136,10 @@ func parse(path string, b []byte) *Page {
 			p.Links = append(p.Links, Link{Line: p.line(n), Target: string(n.Destination)})
 		case *ast.AutoLink:
 			p.Links = append(p.Links, Link{Line: p.line(n), Target: string(n.URL(b))})
+		case *extast.TableHeader, *extast.TableRow:
+			p.Rows = append(p.Rows, Row{Line: p.line(n), Cells: n.ChildCount(), Links: p.targets(n)})
+		case *ast.ListItem:
+			p.Rows = append(p.Rows, Row{Line: p.line(n), Links: p.targets(n)})
 		case *ast.HTMLBlock:
 			p.html(p.line(n), n.Lines())
 		case *ast.RawHTML:
@@ -134,6 +150,30 @@ func parse(path string, b []byte) *Page {
 	})
 
 	return p
+}
+
+// targets returns where the links below a node lead to.
+func (p *Page) targets(n ast.Node) []string {
+	var out []string
+
+	_ = ast.Walk(n, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
+		switch n := n.(type) {
+		case *ast.Link:
+			if entering {
+				out = append(out, string(n.Destination))
+			}
+		case *ast.AutoLink:
+			if entering {
+				out = append(out, string(n.URL(p.source)))
+			}
+		}
+
+		return ast.WalkContinue, nil
+	})
+
+	slices.Sort(out)
+
+	return out
 }
 
 var attribute = regexp.MustCompile(`(?:src|srcset|href)="([^"]*)"`)

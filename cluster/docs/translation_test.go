@@ -14,6 +14,8 @@ type outline struct {
 	Levels []int
 	// Blocks are code. What stands in a comment may be translated, so they are compared without.
 	Blocks []Block
+	// Rows of tables and items of lists lead to the same pages, in the same order.
+	Rows []Row
 }
 
 func outlineOf(t *testing.T, p *Page) outline {
@@ -23,6 +25,11 @@ func outlineOf(t *testing.T, p *Page) outline {
 
 	for _, h := range p.Headings {
 		o.Levels = append(o.Levels, h.Level)
+	}
+
+	for _, r := range p.Rows {
+		r.Line = 0
+		o.Rows = append(o.Rows, r)
 	}
 
 	for _, b := range p.Blocks {
@@ -43,7 +50,7 @@ func outlineOf(t *testing.T, p *Page) outline {
 	return o
 }
 
-// The Chinese README says what the English one does: the same chapters, and the same commands.
+// The Chinese README says what the English one does: the same chapters, the same commands, and tables and lists that lead to the same pages.
 func TestReadmesAreEqual(t *testing.T) {
 	all := pages(t)
 	english, chinese := outlineOf(t, all["README.md"]), outlineOf(t, all["README.zh-CN.md"])
@@ -52,7 +59,7 @@ func TestReadmesAreEqual(t *testing.T) {
 		t.Errorf("README.md and README.zh-CN.md differ; change both.\n-English, +Chinese:\n%s", diff)
 	}
 
-	if len(english.Levels) < 5 || len(english.Blocks) < 4 {
+	if len(english.Levels) < 5 || len(english.Blocks) < 4 || len(english.Rows) < 30 {
 		t.Errorf("too little was compared: %+v", english)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,9 +22,33 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/xcrd"
 )
 
-// All that an example holds is accepted by an API server with our definitions, and so is all of ours that it becomes.
+// All that an example holds is accepted by an API server with our definitions, of either form, and so is all of ours that it becomes.
 func TestExamplesAreAccepted(t *testing.T) {
-	c := serve(t, append(providerCRDs(t), derived(t, "configuration/xrd.yaml", xcrd.ForCompositeResource))...)
+	t.Run("Namespaced", func(t *testing.T) {
+		accepts(t, derived(t, "configuration/xrd.yaml", xcrd.ForCompositeResource), func(*unstructured.Unstructured) {})
+	})
+	t.Run("Claim", func(t *testing.T) {
+		accepts(t, derived(t, "configuration-claim/xrd.yaml", xcrd.ForCompositeResourceClaim), asClaim)
+	})
+}
+
+// asClaim writes an AIDispatcher as examples/README.md says that a claim is: what Crossplane adds is not below spec.crossplane but in spec.
+func asClaim(o *unstructured.Unstructured) {
+	spec, ok := o.Object["spec"].(map[string]any)
+	if !ok || o.GetKind() != "AIDispatcher" {
+		return
+	}
+
+	if own, ok := spec["crossplane"].(map[string]any); ok {
+		maps.Copy(spec, own)
+		delete(spec, "crossplane")
+	}
+}
+
+func accepts(t *testing.T, crd *extv1.CustomResourceDefinition, write func(*unstructured.Unstructured)) {
+	t.Helper()
+
+	c := serve(t, append(providerCRDs(t), crd)...)
 
 	for _, ns := range []string{"team-a", "crossplane-system"} {
 		if err := c.Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
@@ -52,6 +77,7 @@ func TestExamplesAreAccepted(t *testing.T) {
 				continue
 			}
 
+			write(o)
 			t.Run(filepath.Base(filepath.Dir(file))+"/"+filepath.Base(file)+"/"+o.GetKind(), func(t *testing.T) {
 				err := c.Create(t.Context(), o, client.DryRunAll, client.FieldValidation("Strict"))
 				if err != nil && !kerrors.IsAlreadyExists(err) {

@@ -34,7 +34,7 @@ type Commands struct {
 	Checkpoint CheckpointCommands `cmd:"" aliases:"cp" help:"Look at the checkpoints of a pool, verify them, and bring states back."`
 	Top        TopCmd             `cmd:"" help:"Show what pools do: workers, tasks, tokens, the last change of size."`
 	Trace      TraceCmd           `cmd:"" help:"Show what a pool is made of, down to slots and checkpoints, and what is wrong with it."`
-	Page       PageCmd            `cmd:"" help:"Open the provider's page of pools, on this machine alone and with your rights."`
+	Page       PageCmd            `cmd:"" help:"Serve the provider's page of pools on this machine alone, with your rights, and print its address."`
 	Why        WhyCmd             `cmd:"" help:"Tell why a pool has the size that it has, and who was removed."`
 	Simulate   SimulateCmd        `cmd:"" help:"Replay a load against a policy, and draw the sizes that follow."`
 }

@@ -99,7 +99,7 @@ bench: ## The figures in docs/benchmarks.md: the function in process and over gR
 	@cluster/bench/bench.sh
 
 ##@ Build
-.PHONY: generate build images packages install-yaml
+.PHONY: generate build images packages release install-yaml
 generate: ## Write what is derived from the Go code: definitions, rules, dashboards, the table of metrics.
 	go run ./cluster/generate
 	go run ./cluster/observability
@@ -113,6 +113,9 @@ images: ## Build the images into _output, without Docker, with what they are mad
 
 packages: ## Build the Crossplane packages into _output, without Docker, for PLATFORMS, with what they are made of and digests.
 	$(IMAGES) packages build
+
+release: need-kubectl ## Build all files of a release into _output/release, for PLATFORMS, with what they are made of and digests.
+	@cluster/images/release.sh build
 
 install-yaml: need-kubectl ## Write what packages cannot carry to _output/install.yaml.
 	@mkdir -p _output
@@ -132,14 +135,14 @@ push: ## Push the images and packages to REGISTRY.
 install: push install-yaml ## Install into the cluster of KUBECONFIG, or of this machine where it is not set.
 	@cluster/install/install.sh
 
-uninstall: ## Remove what install installed, once no AIDispatcher is left.
+uninstall: need-kubectl ## Remove what install installed, or what is left of it, once no AIDispatcher is left.
 	@cluster/install/uninstall.sh
 
 ##@ With Docker
 IMG ?= $(REGISTRY)/southwest-ai/provider-aidispatcher-runtime:$(VERSION)
 .PHONY: docker-build docker-push deploy
 docker-build: ## Build the provider's image as IMG with Docker.
-	docker build -f cluster/images/provider.Dockerfile -t $(IMG) .
+	docker build -f cluster/images/provider.Dockerfile --build-arg VERSION=$(VERSION) -t $(IMG) .
 
 docker-push: ## Push IMG.
 	docker push $(IMG)

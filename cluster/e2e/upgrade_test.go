@@ -3,14 +3,21 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -23,8 +30,9 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
-// nextVersion is what is upgraded to: the same sources, as a release of their own.
-const nextVersion = "v0.1.1"
+// nextVersion is what is upgraded to: the same sources, as a release of their own. It is of the next minor version, which the
+// Configuration before it does not take for its dependencies.
+const nextVersion = "v0.2.0"
 
 // pathOfAPool is what is done between installing and uninstalling.
 func pathOfAPool(t *testing.T) {
@@ -144,9 +152,12 @@ func living(t *testing.T, ad *v1alpha1.AIDispatcher) map[string]alive {
 	return out
 }
 
-// Workers that are at work when the packages are replaced stay at it, each of them, and the new provider goes on with their pools.
+// Workers that are at work when the packages are replaced stay at it, each of them, what is sent to their pools meanwhile is done, and
+// the new provider goes on with their pools.
 func poolsOutliveAnUpgrade(t *testing.T, ad, planners *v1alpha1.AIDispatcher) {
 	t.Helper()
+
+	runs(t, os.Getenv("VERSION"))
 
 	if err := try("make", "push", "install-yaml", "VERSION="+nextVersion); err != nil {
 		t.Fatal(err)
@@ -161,8 +172,14 @@ func poolsOutliveAnUpgrade(t *testing.T, ad, planners *v1alpha1.AIDispatcher) {
 
 	before := map[string]map[string]alive{ad.GetName(): living(t, ad), planners.GetName(): living(t, planners)}
 
+	stop := []func(){flow(t, ad), flow(t, planners)}
+
 	installScript(t, "install.sh", nextVersion)
-	newRuntimes(t)
+	runs(t, nextVersion)
+
+	for _, s := range stop {
+		s()
+	}
 
 	for slot, task := range tasks {
 		completed(t, busy[slot], task)
@@ -184,10 +201,10 @@ func poolsOutliveAnUpgrade(t *testing.T, ad, planners *v1alpha1.AIDispatcher) {
 	}
 }
 
-// newRuntimes waits until only the new version's function and provider run.
-func newRuntimes(t *testing.T) {
+// runs waits until function and provider run in a version, and in no other.
+func runs(t *testing.T, version string) {
 	t.Helper()
-	eventually(t, "only the new version runs", func(ctx context.Context) error {
+	eventually(t, "only "+version+" runs", func(ctx context.Context) error {
 		for _, name := range []string{"function-aidispatcher", "provider-aidispatcher"} {
 			all := &appsv1.DeploymentList{}
 			if err := kube.List(ctx, all, client.InNamespace("crossplane-system")); err != nil {
@@ -202,13 +219,99 @@ func newRuntimes(t *testing.T) {
 				}
 			}
 
-			if want := image(name, nextVersion); len(running) != 1 || running[want] != 1 {
+			if want := image(name, version); len(running) != 1 || running[want] != 1 {
 				return fmt.Errorf("of %s there run %v", name, running)
 			}
 		}
 
 		return nil
 	})
+}
+
+// flow sends tasks to a pool's Service, five a second, each on a connection of its own, until it is stopped. Every one of them must be
+// done. What is refused with Retry-After is sent again, as the protocol has it; any other answer is an error.
+func flow(t *testing.T, ad *v1alpha1.AIDispatcher) (stop func()) {
+	t.Helper()
+
+	s := &corev1.Service{}
+	if err := kube.Get(t.Context(), client.ObjectKeyFromObject(ad), s); err != nil {
+		t.Fatal(err)
+	}
+
+	url := "http://" + s.Spec.ClusterIP + "/message:send"
+	end := make(chan struct{})
+
+	var (
+		sending sync.WaitGroup
+		done    atomic.Int64
+	)
+
+	sending.Go(func() {
+		every := time.NewTicker(200 * time.Millisecond)
+		defer every.Stop()
+
+		for n := 0; ; n++ {
+			sending.Go(func() {
+				if err := isDone(t.Context(), url, fmt.Sprintf("flow-%d", n)); err != nil {
+					t.Errorf("%s: task %d: %v", ad.GetName(), n, err)
+
+					return
+				}
+
+				done.Add(1)
+			})
+
+			select {
+			case <-end:
+				return
+			case <-every.C:
+			}
+		}
+	})
+
+	return func() {
+		close(end)
+		sending.Wait()
+		t.Logf("%s did %d tasks meanwhile", ad.GetName(), done.Load())
+
+		if done.Load() < 20 {
+			t.Errorf("%s did only %d tasks: that is no flow", ad.GetName(), done.Load())
+		}
+	}
+}
+
+// isDone sends a task, again where it is told to come again, and says what else than done it is.
+func isDone(ctx context.Context, url, message string) error {
+	c := http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
+	body := fmt.Sprintf(`{"message":{"messageId":%q,"role":"ROLE_USER","parts":[{"text":"Add %s."}]}}`, message, message)
+
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
+		if err != nil {
+			return err
+		}
+
+		req.Header.Set("Content-Type", "application/json")
+
+		rsp, err := c.Do(req)
+		if err != nil {
+			return err
+		}
+
+		said, err := io.ReadAll(rsp.Body)
+		_ = rsp.Body.Close() // It is read.
+
+		switch after, notNow := strconv.Atoi(rsp.Header.Get("Retry-After")); {
+		case err != nil:
+			return err
+		case rsp.StatusCode == http.StatusOK && bytes.Contains(said, []byte("TASK_STATE_COMPLETED")) && bytes.Contains(said, []byte(message)):
+			return nil
+		case notNow != nil || rsp.StatusCode != http.StatusServiceUnavailable && rsp.StatusCode != http.StatusTooManyRequests:
+			return fmt.Errorf("it is answered %s: %s", rsp.Status, said)
+		default:
+			time.Sleep(time.Duration(after) * time.Second)
+		}
+	}
 }
 
 // answer is what an Operation's step has put out.

@@ -24,6 +24,7 @@ type (
 	pushImagesCmd    struct{}
 	buildPackagesCmd struct{}
 	pushPackagesCmd  struct{}
+	buildReleaseCmd  struct{}
 )
 
 // Run writes tarballs of all images, the runtimes' too.
@@ -36,7 +37,7 @@ func (buildImagesCmd) Run(ctx context.Context, o *options) error {
 	for _, pr := range programs {
 		for _, b := range all[pr.name] {
 			file := filepath.Join(o.Output, "images", pr.name+platformSuffix(b.platform)+".tar")
-			if err := writeTarball(file, o.ref(pr.name, pr.tag), b.image); err != nil {
+			if err := writeTarball(file, o.ref(pr.name, o.Version), b.image); err != nil {
 				return err
 			}
 			if err := o.writeBill(file, pr.name, b); err != nil {
@@ -54,22 +55,52 @@ func (pushImagesCmd) Run(ctx context.Context, o *options) error {
 		return err
 	}
 	for _, pr := range images {
-		if err := push(ctx, o.ref(pr.name, pr.tag), all[pr.name]); err != nil {
+		if err := push(ctx, o.ref(pr.name, o.Version), all[pr.name]); err != nil {
+			return err
+		}
+		if pr.contract == "" {
+			continue
+		}
+		contract := o.ref(pr.name, pr.contract)
+		if o.prerelease() {
+			// Whoever runs what was released would get what is only to be tried.
+			taken, err := oci.Exists(ctx, contract)
+			if err != nil {
+				return err
+			}
+			if taken {
+				fmt.Fprintf(os.Stderr, "%s stays what it is: %s is a prerelease\n", contract, o.Version)
+				continue
+			}
+		}
+		if err := push(ctx, contract, all[pr.name]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// prerelease is a version with a suffix, as semantic versioning has it.
+func (o *options) prerelease() bool { return strings.Contains(o.Version, "-") }
+
 // Run writes xpkg files, which the crossplane command line can push.
 func (buildPackagesCmd) Run(ctx context.Context, o *options) error {
+	dir := filepath.Join(o.Output, "packages")
+	if err := o.writePackages(ctx, dir); err != nil {
+		return err
+	}
+	return writeSums(dir)
+}
+
+// writePackages writes the packages, with what the programs in them are made of, into a directory.
+func (o *options) writePackages(ctx context.Context, dir string) error {
 	all, err := o.buildPackages(ctx)
 	if err != nil {
 		return err
 	}
 	for _, p := range packages {
 		for _, b := range all[p.name] {
-			file := filepath.Join(o.Output, "packages", p.name+platformSuffix(b.platform)+".xpkg")
+			file := filepath.Join(dir, p.name+platformSuffix(b.platform)+".xpkg")
 			if err := writeTarball(file, "", b.image); err != nil {
 				return err
 			}
@@ -78,7 +109,42 @@ func (buildPackagesCmd) Run(ctx context.Context, o *options) error {
 			}
 		}
 	}
-	return writeSums(filepath.Join(o.Output, "packages"))
+	return nil
+}
+
+// Run writes all files of a release, beside those that are in their directory already, and the digests of them all.
+func (buildReleaseCmd) Run(ctx context.Context, o *options) error {
+	dir := filepath.Join(o.Output, "release")
+	if err := o.writePackages(ctx, dir); err != nil {
+		return err
+	}
+	all, err := o.buildAll(ctx, images)
+	if err != nil {
+		return err
+	}
+	for _, pr := range images {
+		for _, b := range all[pr.name] {
+			// The image is in the registry; what it is made of is here, too.
+			if err := o.writeBill(filepath.Join(dir, pr.name+platformSuffix(b.platform)+".tar"), pr.name, b); err != nil {
+				return err
+			}
+		}
+	}
+	for _, p := range desks {
+		from, err := o.compile(ctx, p, []program{commandLine})
+		if err != nil {
+			return err
+		}
+		b := built{platform: p, binary: filepath.Join(from, commandLine.name)}
+		file := filepath.Join(dir, commandLine.name+platformSuffix(p))
+		if err := copyProgram(b.binary, file); err != nil {
+			return err
+		}
+		if err := o.writeBill(file, commandLine.name, b); err != nil {
+			return err
+		}
+	}
+	return writeSums(dir)
 }
 
 // Run pushes the packages, those first that others depend on.
@@ -88,7 +154,7 @@ func (pushPackagesCmd) Run(ctx context.Context, o *options) error {
 		return err
 	}
 	for _, p := range packages {
-		if err := push(ctx, o.ref(p.name, ""), all[p.name]); err != nil {
+		if err := push(ctx, o.ref(p.name, o.Version), all[p.name]); err != nil {
 			return err
 		}
 	}

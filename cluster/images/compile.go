@@ -90,8 +90,5 @@ func (o *options) buildAll(ctx context.Context, programs []program) (map[string]
 
 // ref is the full name of an image of the product.
 func (o *options) ref(name, tag string) string {
-	if tag == "" {
-		tag = o.Version
-	}
 	return o.Registry + "/" + organization + "/" + name + ":" + tag
 }

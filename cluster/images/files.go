@@ -37,6 +37,19 @@ func (o *options) writeBill(file, name string, b built) error {
 	return nil
 }
 
+// copyProgram copies an executable.
+func copyProgram(from, to string) error {
+	content, err := os.ReadFile(filepath.Clean(from))
+	if err != nil {
+		return fmt.Errorf("cannot read a program: %w", err)
+	}
+	if err := os.WriteFile(to, content, 0o755); err != nil { //nolint:gosec // It is there to be run.
+		return fmt.Errorf("cannot write %s: %w", to, err)
+	}
+	fmt.Println(to)
+	return nil
+}
+
 // epoch is when things are said to be made: the beginning of time, or what SOURCE_DATE_EPOCH says, so that the same sources give the
 // same bytes.
 func epoch() (time.Time, error) {

@@ -30,6 +30,10 @@ type cli struct {
 		Build buildPackagesCmd `cmd:"" help:"Write an xpkg file for each package, and for each platform of one with a runtime."`
 		Push  pushPackagesCmd  `cmd:"" help:"Push the packages, as one index where there is more than one platform."`
 	} `cmd:"" help:"The Crossplane packages."`
+
+	Release struct {
+		Build buildReleaseCmd `cmd:"" help:"Write all files of a release, and the digests of these and of what is beside them."`
+	} `cmd:"" help:"The files of a release."`
 }
 
 type options struct {

@@ -1,12 +1,15 @@
 package main
 
+import v1 "github.com/google/go-containerregistry/pkg/v1"
+
 // A program of the product and the image that holds nothing else.
 type program struct {
 	name   string // of the image
 	source string // directory of its main package, relative to the root; its last element is the binary's name
 	entry  string // in the image
-	tag    string // the version if empty
-	title  string
+	// contract is a tag beside the version's: that of the contract with others, which outlives releases. None if empty.
+	contract string
+	title    string
 }
 
 // runtimes are embedded in packages of their names. Crossplane runs them from there.
@@ -17,11 +20,20 @@ var runtimes = []program{
 
 // images are pulled by pods that the product composes, or that its examples and tests run.
 var images = []program{
-	// The tag is the version of the contract between the monitor and the provider, not that of a release.
-	{name: "monitor-agent", source: "cmd/monitor", entry: "/monitor", tag: "v2", title: "The sidecar of AIDispatcher's workers"},
+	// Its contract is with the provider and the function.
+	{name: "monitor-agent", source: "cmd/monitor", entry: "/monitor", contract: "v2", title: "The sidecar of AIDispatcher's workers"},
 	{name: "reference-agent", source: "examples/agent", entry: "/agent", title: "An agent to copy from"},
 	{name: "model-server", source: "cluster/model", entry: "/model", title: "A model server for tests and demonstrations"},
 }
+
+// commandLine is for people, on the machines that they sit at.
+var (
+	commandLine = program{name: "aidispatch", source: "cmd/aidispatch", title: "AIDispatcher's command line"}
+	desks       = []v1.Platform{
+		{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"},
+		{OS: "darwin", Architecture: "amd64"}, {OS: "darwin", Architecture: "arm64"},
+	}
+)
 
 // A crossplanePackage is a directory of YAML, with a runtime of its name or without one.
 type crossplanePackage struct{ name, dir string }

@@ -81,7 +81,7 @@ argocd: ## What AIDispatcher says to Argo CD, against Argo CD's own code, which 
 	@$(LOCAL) build kubernetes
 	cd cluster/argocd && KUBEBUILDER_ASSETS=$(CACHE)/bin go test -tags integration -count=1 ./...
 
-paths: ## From an empty cluster to a pool and back, by packages, claims and Argo CD; an upgrade under load; Operations.
+paths: ## The demo; from an empty cluster to a pool and back, by packages, claims and Argo CD; an upgrade under load; Operations.
 	@cluster/e2e/paths.sh
 
 lint: ## What golangci-lint finds, in all modules and all kinds of tests. .golangci.yml has the reasons.

@@ -44,6 +44,7 @@ var programs = map[string]func(*checker, []string) error{
 	"argocd":     others, // Argo CD's own command line.
 	"base64":     others,
 	"cosign":     others, // Signs; the release does.
+	"crane":      others, // Looks into registries.
 	"crossplane": others, // Crossplane's own command line; the installs' tests run it.
 	"curl":       others, // examples/agent has tests of these requests.
 	"date":       others,
@@ -52,8 +53,11 @@ var programs = map[string]func(*checker, []string) error{
 	"git":        others,
 	"grep":       others,
 	"helm":       others,
+	"install":    others,
+	"ln":         others,
 	"read":       others,
 	"sed":        others,
+	"sha256sum":  others,
 }
 
 func others(*checker, []string) error { return nil }

@@ -8,7 +8,7 @@ import (
 var (
 	// What differs from run to run: how a pod's name ends, and times.
 	podName = regexp.MustCompile(`-[0-9a-f]{8,10}-[0-9a-z]{5}\b`)
-	age     = regexp.MustCompile(`\b(\d+(d|h|m|s|ms)){1,2}\b`)
+	age     = regexp.MustCompile(`\b((\d+(d|h|m|s|ms)){1,2}|\d+ ms)\b`)
 	blanks  = regexp.MustCompile(`[ \t]+`)
 )
 
@@ -27,7 +27,7 @@ func Shape(prints string) *regexp.Regexp {
 
 		s := regexp.QuoteMeta(strings.TrimRight(line, " "))
 		s = podName.ReplaceAllString(s, `-[0-9a-z]{5,10}-[0-9a-z]{5}`)
-		s = age.ReplaceAllString(s, `(\d+(d|h|m|s|ms)){1,2}`)
+		s = age.ReplaceAllString(s, `((\d+(d|h|m|s|ms)){1,2}|\d+ ms)`)
 		s = blanks.ReplaceAllString(s, `[ \t]+`)
 		s = strings.ReplaceAll(s, `\.\.\.`, `[^\n]*`)
 

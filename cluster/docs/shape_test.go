@@ -14,6 +14,7 @@ func TestShape(t *testing.T) {
 	}{
 		"Same":           {reason: "Word for word.", shows: shown, printed: shown},
 		"Older":          {reason: "Times and blanks differ.", shows: shown, printed: "NAME   ROLE   REPLICAS   AGE\ncoder-agent-pool   coder   3   2m13s\n"},
+		"Milliseconds":   {reason: "However they are written.", shows: "ready after 408 ms\n", printed: "ready after 6169 ms\n"},
 		"Number":         {reason: "Another number is another answer.", shows: shown, printed: "NAME   ROLE   REPLICAS   AGE\ncoder-agent-pool   coder   2   6s\n", other: true},
 		"Column":         {reason: "So is a column that is new.", shows: shown, printed: "NAME   ROLE   REPLICAS   PHASE   AGE\ncoder-agent-pool   coder   3   Ready   6s\n", other: true},
 		"More":           {reason: "And a line.", shows: shown, printed: shown + "other   coder   1   1s\n", other: true},

@@ -5,13 +5,18 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/southwest-ai/agent-operator/apis/v1alpha1"
 	"github.com/southwest-ai/agent-operator/cluster/docs"
 )
 
@@ -147,4 +152,66 @@ func look(t *testing.T) {
 	if looked < 20 {
 		t.Errorf("only %d looks were taken", looked)
 	}
+}
+
+// What make demo has printed is what the README shows, and its pool is there. paths.sh has run it.
+func TestDemo(t *testing.T) {
+	page, err := docs.Read(root, "README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	b, err := os.ReadFile(filepath.Join(root, "_output/demo.txt"))
+	if err != nil {
+		t.Fatalf("make demo has left nothing: run make paths, which runs it: %v", err)
+	}
+
+	// What was printed below each command, in their order. A heading, in bold, ends what stands above it.
+	type step struct{ command, prints string }
+
+	var shown []step
+
+	for line := range strings.Lines(string(b)) {
+		command, typed := strings.CutPrefix(line, "$ ")
+
+		switch {
+		case typed || strings.HasPrefix(line, "\x1b[1m"):
+			shown = append(shown, step{command: command})
+		case len(shown) > 0 && strings.TrimSpace(line) != "":
+			shown[len(shown)-1].prints += line
+		}
+	}
+
+	found := 0
+
+	for _, b := range page.Blocks {
+		if b.Section != "What you see" || b.Info != "console" {
+			continue
+		}
+
+		for _, s := range b.Steps() {
+			i := slices.IndexFunc(shown, func(d step) bool { return d.command == s.Text })
+			if i < 0 {
+				t.Fatalf("%s: line %d: make demo does not show, or not in this order: %s", page.Path, s.Line, s.Text)
+			}
+
+			if !docs.Shape(s.Prints).MatchString(shown[i].prints) {
+				t.Errorf("%s: line %d: %sshows\n%s\nand prints\n%s", page.Path, s.Line, s.Text, s.Prints, shown[i].prints)
+			}
+
+			shown = shown[i+1:]
+			found++
+		}
+	}
+
+	if found < 6 {
+		t.Errorf("only %d commands were compared", found)
+	}
+
+	ad := &v1alpha1.AIDispatcher{}
+	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: "team-a", Name: "coder-agent-pool"}, ad); err != nil {
+		t.Fatal(err)
+	}
+
+	settled(t, ad, 10)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
+
+	"github.com/southwest-ai/agent-operator/cluster/docs"
 )
 
 // packages are those of an installation, as Crossplane names them.
@@ -90,9 +93,10 @@ func TestPathOfPackages(t *testing.T) {
 		// As where an earlier attempt ended midway: the kind of pools is gone, and the provider is there.
 		command(t, "kubectl", "delete", packages()[2])
 		command(t, "kubectl", "wait", "--for=delete", "crd/aidispatchers.southwest.ai", "--timeout=60s")
+		installScript(t, "uninstall.sh", os.Getenv("VERSION"))
+	} else {
+		uninstallByHand(t)
 	}
-
-	installScript(t, "uninstall.sh", os.Getenv("VERSION"))
 
 	eventually(t, "all that came is gone", func(ctx context.Context) error {
 		now, err := everything(ctx)
@@ -112,6 +116,36 @@ func TestPathOfPackages(t *testing.T) {
 
 	// Nothing is left to remove, which is no failure.
 	installScript(t, "uninstall.sh", os.Getenv("VERSION"))
+}
+
+var released = regexp.MustCompile(`https://\S+/install-namespaced\.yaml`)
+
+// uninstallByHand types what docs/install.md has, with the file that was applied here.
+func uninstallByHand(t *testing.T) {
+	t.Helper()
+
+	page, err := docs.Read(root, "docs/install.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	typed := 0
+
+	for _, b := range page.Blocks {
+		if b.Section != "Uninstall by hand" {
+			continue
+		}
+
+		for _, s := range b.Steps() {
+			bash(t, released.ReplaceAllString(s.Text, "_output/install.yaml"))
+
+			typed++
+		}
+	}
+
+	if typed == 0 {
+		t.Fatal("the page does not say how to uninstall by hand")
+	}
 }
 
 func image(name, version string) string {

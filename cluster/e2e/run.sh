@@ -14,7 +14,7 @@ same='^(TestScalesOnWork|TestRemovalWhileTheProviderDies|TestRolloutKeepsState|T
 
 for FLAVOR in ${FLAVORS:-namespaced claim}; do
   export FLAVOR
-  skip='^TestPath' # paths.sh runs these.
+  skip='^(TestPath|TestDemo$)' # paths.sh runs these.
   [ "$FLAVOR" = namespaced ] || [ -n "${RUN:-}" ] || skip+="|$same"
   make --no-print-directory install
   go test -tags e2e -count=1 -v -timeout 20m -parallel 4 -skip "$skip" ${RUN:+-run "$RUN"} ./cluster/e2e

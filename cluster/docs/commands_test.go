@@ -28,7 +28,6 @@ const (
 // The variables that a page may rely on, as the pages have readers set them.
 var given = map[string]string{
 	"KUBECONFIG": "kubeconfig", "AIDISPATCH_STORE": "file:///states", "AIDISPATCH_POOL": "team-a/coder-agent-pool", "AIDISPATCH_KEY": "key",
-	"REGISTRY": "registry.example.org", "VERSION": "v0.1.0",
 }
 
 // programs says of each program that pages name how its commands are checked. One that is not here is an error.

@@ -51,8 +51,11 @@ func TestFirstPool(t *testing.T) {
 		}
 	})
 
-	var before string
+	// A reader has what the page asks for, and nothing of what make sets for this test.
+	bin := t.TempDir()
+	bash(t, "go build -o "+bin+"/kubectl-aidispatch ./cmd/aidispatch")
 
+	before := "unset REGISTRY VERSION FLAVOR PLATFORMS CATALOG\nexport PATH=" + bin + ":$PATH\n"
 	typed := 0
 
 	for _, b := range page.Blocks {

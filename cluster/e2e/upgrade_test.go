@@ -282,7 +282,7 @@ func flow(t *testing.T, ad *v1alpha1.AIDispatcher) (stop func()) {
 
 // isDone sends a task, again where it is told to come again, and says what else than done it is.
 func isDone(ctx context.Context, url, message string) error {
-	c := http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
+	c := http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 	body := fmt.Sprintf(`{"message":{"messageId":%q,"role":"ROLE_USER","parts":[{"text":"Add %s."}]}}`, message, message)
 
 	for {

@@ -286,7 +286,7 @@ func newRepository(t *testing.T) repository {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(r.dir, "cluster/images/release.sh"), string(script))
-	if err := os.Chmod(filepath.Join(r.dir, "cluster/images/release.sh"), 0o700); err != nil { //nolint:gosec // It is run.
+	if err := os.Chmod(filepath.Join(r.dir, "cluster/images/release.sh"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := r.run("git", "init", "-q"); err != nil {

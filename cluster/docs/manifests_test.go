@@ -28,7 +28,8 @@ import (
 	"github.com/southwest-ai/agent-operator/internal/monitorapi"
 )
 
-// foreign are the groups of others whose types are not linked here: of these only that they are YAML is known.
+// foreign are the groups of others whose types are not linked here: of these only that they are YAML is known, and the integration tests hold
+// some of them to others' definitions.
 var foreign = []string{
 	"argoproj.io", "external-secrets.io", "helm.toolkit.fluxcd.io", "keda.sh", "kustomize.config.k8s.io", "kustomize.toolkit.fluxcd.io",
 	"monitoring.coreos.com", "source.toolkit.fluxcd.io", "template.fn.crossplane.io", "gateway.networking.k8s.io",

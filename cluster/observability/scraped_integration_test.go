@@ -357,8 +357,8 @@ func (w *world) until(what string, ok func() error) {
 			return
 		}
 
-		if time.Since(begun) > time.Minute {
-			w.t.Fatalf("not so after a minute: %s: %v", what, err)
+		if time.Since(begun) > 3*time.Minute {
+			w.t.Fatalf("not so after three minutes: %s: %v", what, err)
 		}
 
 		<-time.After(200 * time.Millisecond)

@@ -84,10 +84,11 @@ argocd: ## What AIDispatcher says to Argo CD, against Argo CD's own code, which 
 paths: ## The demo; from an empty cluster to a pool and back, by packages, claims and Argo CD; an upgrade under load; Operations.
 	@cluster/e2e/paths.sh
 
-lint: ## What golangci-lint finds, in all modules and all kinds of tests. .golangci.yml has the reasons.
+lint: ## What golangci-lint finds, in all modules and all kinds of tests, and that the command line compiles for a Mac. .golangci.yml has the reasons.
 	@$(LOCAL) build golangci-lint
 	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l); test -z "$$unformatted" || { echo "run gofmt -w on:" $$unformatted; exit 1; }
 	go tool -modfile=cluster/tools/go.mod actionlint .github/workflows/*.yaml
+	GOOS=darwin go build -o /dev/null ./cmd/aidispatch
 	@for m in . $(MODULES) cluster/argocd; do echo "cd $$m && golangci-lint run"; (cd $$m && "$(CACHE)/bin/golangci-lint" run -c "$(CURDIR)/.golangci.yml" ./...); done
 
 bench: ## The figures in docs/benchmarks.md: the function in process and over gRPC, the model proxy beside nginx, a thousand memories, checkpoints beside restic, a thousand pools beside KEDA, then on a cluster.

@@ -253,7 +253,7 @@ func (r *restorer) part(f *os.File, h hash.Hash, part ref, next []ref, at int64)
 func (r *restorer) begin(f *os.File, n int) {
 	if r.wrote += n; r.wrote >= 8<<20 {
 		r.wrote = 0
-		_ = unix.SyncFileRange(int(f.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE) // It is only early: sync says what went wrong.
+		writeEarly(f)
 	}
 }
 
@@ -283,13 +283,6 @@ func (r *restorer) dress(f *os.File, p string, n node) error {
 	return nil
 }
 
-// futimens sets the time of an open file, to the nanosecond.
-func futimens(f *os.File, mtime int64) error {
-	t := unix.NsecToTimespec(mtime)
-
-	return unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), []unix.Timespec{t, t}, 0)
-}
-
 // sync returns when all of it is on the disk.
 func (r *restorer) sync() error {
 	f, err := r.root.Open(".")
@@ -298,7 +291,7 @@ func (r *restorer) sync() error {
 	}
 	defer f.Close() // It was only read.
 
-	if err := unix.Syncfs(int(f.Fd())); err != nil {
+	if err := syncAll(f); err != nil {
 		return fmt.Errorf("cannot sync the directory: %w", bare(err))
 	}
 

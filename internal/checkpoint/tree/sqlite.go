@@ -193,8 +193,8 @@ func (s *saver) lock(root *os.Root, name string) (unlock func(), err error) {
 	return unlock, nil
 }
 
-// A lockStep is a lock on bytes of a file, of the open file and not of the process: the process may be its only monitor, but
-// not its only opener.
+// A lockStep is a lock on bytes of a file, of the open file and not of the process, where there are such locks: the process may be its
+// only monitor, but not its only opener.
 type lockStep struct {
 	f           *os.File
 	kind        int16
@@ -203,7 +203,7 @@ type lockStep struct {
 
 func (l lockStep) take(ctx context.Context, deadline time.Time) error {
 	for {
-		err := unix.FcntlFlock(l.f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: l.kind, Whence: 0, Start: l.start, Len: l.size})
+		err := unix.FcntlFlock(l.f.Fd(), setLock, &unix.Flock_t{Type: l.kind, Whence: 0, Start: l.start, Len: l.size})
 		if err == nil || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.EINVAL) {
 			return nil // A file system without locks has no database that anybody shares.
 		}

@@ -38,14 +38,16 @@ push() {
 # Signs, with the identity of whoever runs this, what was pushed, and attests what the programs in it are made of: once each, whatever
 # names it has.
 sign() {
-  local ref name sbom platform
-  for ref in $(sed -E 's/:[^:@/]+@/@/' _output/pushed.txt | sort -u); do
+  local refs ref name sbom platform digest
+  refs=$(sed -E 's/:[^:@/]+@/@/' _output/pushed.txt | sort -u)
+  for ref in $refs; do
     cosign sign --yes --recursive "$ref"
     name=${ref%@*} name=${name##*/}
     for sbom in "$files/$name"-linux-*.spdx.json; do
       [ -f "$sbom" ] || continue # A configuration has no program.
       platform=${sbom##*"$name"-} platform=${platform%.spdx.json}
-      cosign attest --yes --type spdxjson --predicate "$sbom" "${ref%@*}@$(crane digest --platform "${platform/-/\/}" "$ref")"
+      digest=$(crane digest --platform "${platform/-/\/}" "$ref")
+      cosign attest --yes --type spdxjson --predicate "$sbom" "${ref%@*}@$digest"
     done
   done
   cosign sign-blob --yes --new-bundle-format --bundle "$files/SHA256SUMS.sigstore.json" "$files/SHA256SUMS"

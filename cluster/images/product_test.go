@@ -2,7 +2,9 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -56,5 +58,17 @@ func TestRef(t *testing.T) {
 	o := options{Registry: "registry.example:5000", Version: "v1.2.3"}
 	if diff := cmp.Diff("registry.example:5000/southwest-ai/monitor-agent:v2", o.ref("monitor-agent", "v2")); diff != "" {
 		t.Errorf("ref(...): -want, +got:\n%s", diff)
+	}
+}
+
+// Docker's image of the provider has the version that make was given, as the others have.
+func TestDockerBuildsTheVersion(t *testing.T) {
+	root, err := findRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), "make", "-C", root, "--dry-run", "docker-build", "VERSION=v9.8.7").Output()
+	if err != nil || !strings.Contains(string(out), " --build-arg VERSION=v9.8.7 ") {
+		t.Errorf("make docker-build runs %s: %v", out, err)
 	}
 }

@@ -294,7 +294,7 @@ func compareProxies(t *testing.T, scheme string) {
 	defer end(cmd)
 
 	nginx := launchNginx(t, model)
-	direct := proxy{name: "direct", url: srv.URL, trust: srv.Client().Transport.(*http.Transport).TLSClientConfig} //nolint:forcetypeassert // It is.
+	direct := proxy{name: "direct", url: srv.URL, trust: srv.Client().Transport.(*http.Transport).TLSClientConfig}
 
 	f := map[string]*figures{}
 	order := []proxy{direct, nginx, monitor}

@@ -357,23 +357,3 @@ func TestOwnPackageHealth(t *testing.T) {
 		t.Errorf("Argo CD's own health of a Provider that starts is %s: settings/packages is needed no more", got)
 	}
 }
-
-// An Application in an app of apps is as healthy as it says.
-func TestApplicationHealth(t *testing.T) {
-	o := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": map[string]any{"name": "platform"},
-	}}
-	ours := overrides(t)
-	want := health.HealthStatus{Status: health.HealthStatusProgressing, Message: "Waiting for Argo CD to look at it"}
-
-	if diff := cmp.Diff(want, healthOf(t, ours, o)); diff != "" {
-		t.Errorf("one that is new: -want, +got:\n%s", diff)
-	}
-
-	set(map[string]any{"status": "Degraded", "message": "a pool is stuck"}, "status", "health")(t, o)
-
-	want = health.HealthStatus{Status: health.HealthStatusDegraded, Message: "a pool is stuck"}
-	if diff := cmp.Diff(want, healthOf(t, ours, o)); diff != "" {
-		t.Errorf("one that is degraded: -want, +got:\n%s", diff)
-	}
-}

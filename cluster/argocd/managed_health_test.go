@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/argoproj/argo-cd/gitops-engine/pkg/health"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 const (
@@ -163,6 +164,70 @@ func TestConfigurationHealth(t *testing.T) {
 		},
 		"Usage": {
 			reason: "It has no status at all.", file: "usage.yaml",
+			want: health.HealthStatus{Status: health.HealthStatusHealthy},
+		},
+	})
+}
+
+// What an Application inside another shows, and so when the wave after it begins.
+func TestApplicationHealth(t *testing.T) {
+	ended := func(phase, sync, commit string) func(*testing.T, *unstructured.Unstructured) {
+		return func(t *testing.T, o *unstructured.Unstructured) {
+			t.Helper()
+			set(phase, "status", "operationState", "phase")(t, o)
+			set("said", "status", "operationState", "message")(t, o)
+			set(commit, "status", "operationState", "syncResult", "revision")(t, o)
+			set(sync, "status", "sync", "status")(t, o)
+		}
+	}
+
+	const commit = "bb3ffda47a8308df005ef0b3445d9d01a5a1982d"
+
+	testHealth(t, "application", map[string]healthCase{
+		"New": {
+			reason: "Nobody has looked at it.", file: "first-wave.yaml", edit: remove("status"),
+			want: health.HealthStatus{Status: health.HealthStatusProgressing, Message: "Waiting for Argo CD to look at it"},
+		},
+		"NeverSynced": {
+			reason: "What is not there yet does not make it unhealthy.", file: "first-wave.yaml", edit: remove("status", "operationState"),
+			want: health.HealthStatus{Status: health.HealthStatusProgressing, Message: "Waiting to be synced"},
+		},
+		"FirstWave": {
+			reason: "It calls itself healthy, and most of it is to come.", file: "first-wave.yaml",
+			want: health.HealthStatus{Status: health.HealthStatusProgressing, Message: "Waiting for its sync to end"},
+		},
+		"AllWaves": {
+			reason: "All of it is there.", file: "first-wave.yaml", edit: ended("Succeeded", "Synced", commit),
+			want: health.HealthStatus{Status: health.HealthStatusHealthy},
+		},
+		"Degraded": {
+			reason: "When nothing of it is to come, it is as healthy as it says.", file: "first-wave.yaml",
+			edit: func(t *testing.T, o *unstructured.Unstructured) {
+				t.Helper()
+				ended("Succeeded", "Synced", commit)(t, o)
+				set(map[string]any{"status": "Degraded", "message": "a pool is stuck"}, "status", "health")(t, o)
+			},
+			want: health.HealthStatus{Status: health.HealthStatusDegraded, Message: "a pool is stuck"},
+		},
+		"NotLookedAtAgain": {
+			reason: "Its sync has brought all of this commit.", file: "first-wave.yaml", edit: ended("Succeeded", "OutOfSync", commit),
+			want: health.HealthStatus{Status: health.HealthStatusHealthy},
+		},
+		"NewCommit": {
+			reason: "A sync of another commit says nothing of this one.", file: "first-wave.yaml", edit: ended("Succeeded", "OutOfSync", "older"),
+			want: health.HealthStatus{Status: health.HealthStatusProgressing, Message: "Waiting to be synced"},
+		},
+		"Failed": {
+			reason: "Some of it is not there, and does not come by itself.", file: "first-wave.yaml", edit: ended("Failed", "OutOfSync", commit),
+			want: health.HealthStatus{Status: health.HealthStatusDegraded, Message: "said"},
+		},
+		"SyncedByPeople": {
+			reason: "Nobody is to wait for a person.", file: "first-wave.yaml",
+			edit: func(t *testing.T, o *unstructured.Unstructured) {
+				t.Helper()
+				remove("status", "operationState")(t, o)
+				remove("spec", "syncPolicy")(t, o)
+			},
 			want: health.HealthStatus{Status: health.HealthStatusHealthy},
 		},
 	})

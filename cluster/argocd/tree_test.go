@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 	appsets "github.com/argoproj/argo-cd/v3/applicationset/utils"
 	"github.com/argoproj/argo-cd/v3/pkg/apis/application/v1alpha1"
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
@@ -37,11 +39,49 @@ func strict(t *testing.T, file string, into any) {
 	}
 }
 
+// upstream is what is in this repository, as the tree names it from another.
+const upstream = "https://github.com/southwest-ai/agent-operator//"
+
+// copied returns the folder of the platform in a repository of its own, as docs/gitops.md has it copied, with what it takes from
+// this repository taken from here.
+func copied(t *testing.T) string {
+	t.Helper()
+
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("tree/platform")); err != nil {
+		t.Fatal(err)
+	}
+
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	// Kustomize takes folders by a relative path only.
+	if root, err = filepath.Rel(dir, root); err != nil {
+		t.Fatal(err)
+	}
+
+	file := filepath.Join(dir, "kustomization.yaml")
+
+	b, err := os.ReadFile(filepath.Clean(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	b = regexp.MustCompile(regexp.QuoteMeta(upstream)+`(\S+)\?ref=\S+`).ReplaceAll(b, []byte(root+"/$1"))
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	return dir
+}
+
 // platform returns what Argo CD would apply for the platform.
 func platform(t *testing.T) []*unstructured.Unstructured {
 	t.Helper()
 
-	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), "tree/platform")
+	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), copied(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +163,7 @@ func TestPlatform(t *testing.T) {
 	}
 }
 
-// One version is told in one place, and reaches every package and every image that follows it.
+// One version is told in version.yaml, and reaches every package and every image that follows it; what comes from this repository is of the same.
 func TestPlatformVersion(t *testing.T) {
 	got := map[string]string{}
 
@@ -173,6 +213,20 @@ func TestPlatformVersion(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want, +got:\n%s", diff)
 	}
+
+	// What packages cannot carry is of the same version.
+	var version corev1.ConfigMap
+
+	strict(t, "tree/platform/version.yaml", &version)
+
+	b, err := os.ReadFile("tree/platform/kustomization.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if base := "- " + upstream + "cluster/install/namespaced?ref=" + version.Data["version"] + "\n"; !bytes.Contains(b, []byte(base)) {
+		t.Errorf("kustomization.yaml does not say %s:\n%s", base, b)
+	}
 }
 
 // The applications are what Argo CD takes, lead to folders that are there, and the pools come after the platform.
@@ -183,7 +237,9 @@ func TestApplications(t *testing.T) {
 	strict(t, "tree/apps/pools.yaml", pools)
 
 	for _, p := range []string{root.Spec.Source.Path, plat.Spec.Source.Path, path.Dir(pools.Spec.Generators[0].Git.Directories[0].Path)} {
-		if s, err := os.Stat(filepath.Join("../..", p)); err != nil || !s.IsDir() {
+		// The tree is the folder aidispatcher of a repository.
+		dir, ok := strings.CutPrefix(p, "aidispatcher/")
+		if s, err := os.Stat(filepath.Join("tree", dir)); err != nil || !s.IsDir() || !ok {
 			t.Errorf("there is no folder %s: %v", p, err)
 		}
 	}
@@ -219,7 +275,7 @@ func TestTeams(t *testing.T) {
 
 	for _, dir := range dirs {
 		team := filepath.Base(dir)
-		params := map[string]any{"path": map[string]any{"path": path.Join("cluster/argocd", dir), "basename": team}}
+		params := map[string]any{"path": map[string]any{"path": path.Join("aidispatcher/teams", team), "basename": team}}
 		template := &v1alpha1.Application{Spec: set.Spec.Template.Spec}
 		template.Name = set.Spec.Template.Name
 
@@ -229,7 +285,7 @@ func TestTeams(t *testing.T) {
 		}
 
 		got := []string{app.Name, app.Spec.Project, app.Spec.Source.Path, app.Spec.Destination.Namespace}
-		if diff := cmp.Diff([]string{"pools-" + team, project.Name, "cluster/argocd/tree/teams/" + team, team}, got); diff != "" {
+		if diff := cmp.Diff([]string{"pools-" + team, project.Name, "aidispatcher/teams/" + team, team}, got); diff != "" {
 			t.Errorf("%s: -want, +got:\n%s", team, diff)
 		}
 

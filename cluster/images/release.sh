@@ -14,7 +14,7 @@ check() {
   local said
   said=$(sed -n 's/^VERSION *?= *//p' Makefile)
   [ "$said" = "$VERSION" ] || fail "the Makefile's VERSION is $said, and the tag $VERSION"
-  said=$(grep -rhoE '\b(version|revision|targetRevision): v[0-9]+\.[^ ]*' cluster/argocd/tree | sed 's/.*: //' | sort -u | xargs)
+  said=$(grep -rhoE '\b(version: |ref=)v[0-9]+\.[^ ]*' cluster/argocd/tree | sed 's/.*[ =]//' | sort -u | xargs)
   [ "$said" = "$VERSION" ] || fail "the version in cluster/argocd/tree is $said, and the tag $VERSION"
 }
 

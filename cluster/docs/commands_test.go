@@ -42,7 +42,9 @@ var programs = map[string]func(*checker, []string) error{
 	"age-keygen": others, // Makes a key. The tests make theirs by its library.
 	"argocd":     others, // Argo CD's own command line.
 	"base64":     others,
+	"cd":         others,
 	"cosign":     others, // Signs; the release does.
+	"cp":         others,
 	"crane":      others, // Looks into registries.
 	"crossplane": others, // Crossplane's own command line; the installs' tests run it.
 	"curl":       others, // examples/agent has tests of these requests.

@@ -55,7 +55,8 @@ var needMore = []struct{ has, reason string }{
 	{"scaledobject", "KEDA's kinds"},
 	{"podmonitor", "Prometheus Operator's kinds"},
 	{"cluster/observability/deploy", "Prometheus Operator's kinds"},
-	{"cluster/argocd", "Argo CD's kinds"},
+	{"argocd", "Argo CD's kinds"},
+	{"-f root.yaml", "Argo CD's kinds"},
 	{"_output/", "what make writes"},
 	{"-f -", "what it is given"},
 }

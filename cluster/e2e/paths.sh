@@ -17,7 +17,7 @@ if [ -z "${KUBECONFIG:-}" ]; then
   make --no-print-directory uninstall
 fi
 
-go run -C cluster/local . build crossplane versitygw
+go run -C cluster/local . build crossplane versitygw argo-cd kustomize
 make --no-print-directory push
 
 for FLAVOR in ${FLAVORS:-namespaced claim}; do
@@ -25,8 +25,3 @@ for FLAVOR in ${FLAVORS:-namespaced claim}; do
   make --no-print-directory install-yaml
   go test -tags e2e -count=1 -v -timeout 20m -run "${RUN:-^TestPath}" ./cluster/e2e
 done
-
-# What Git says for Argo CD, brought by Argo CD's own engine to the same cluster, which is empty again.
-export VERSION FLAVOR=namespaced
-make --no-print-directory install-yaml
-(cd cluster/argocd && go test -tags 'integration e2e' -count=1 -v -timeout 15m -run "${RUN:-^TestPath}" .)

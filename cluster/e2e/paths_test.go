@@ -118,7 +118,7 @@ func TestPathOfPackages(t *testing.T) {
 	installScript(t, "uninstall.sh", os.Getenv("VERSION"))
 }
 
-var released = regexp.MustCompile(`https://\S+/install-namespaced\.yaml`)
+var releaseFile = regexp.MustCompile(`https://\S+/install-namespaced\.yaml`)
 
 // uninstallByHand types what docs/install.md has, with the file that was applied here.
 func uninstallByHand(t *testing.T) {
@@ -137,7 +137,7 @@ func uninstallByHand(t *testing.T) {
 		}
 
 		for _, s := range b.Steps() {
-			bash(t, released.ReplaceAllString(s.Text, "_output/install.yaml"))
+			bash(t, releaseFile.ReplaceAllString(s.Text, "_output/install.yaml"))
 
 			typed++
 		}

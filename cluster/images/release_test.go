@@ -328,7 +328,7 @@ func TestReleaseIsOfTheVersionThatTheSourcesTell(t *testing.T) {
 	tell := func(makefile, tree, app string) {
 		write(t, filepath.Join(r.dir, "Makefile"), "VERSION  ?= "+makefile+"\n")
 		write(t, filepath.Join(r.dir, "cluster/argocd/tree/version.yaml"), "data:\n  version: "+tree+"\n")
-		write(t, filepath.Join(r.dir, "cluster/argocd/tree/apps/a.yaml"), "spec:\n  targetRevision: "+app+" # As told.\n")
+		write(t, filepath.Join(r.dir, "cluster/argocd/tree/kustomization.yaml"), "resources:\n- https://example.org//install?ref="+app+" # As told.\n")
 	}
 	for name, tc := range map[string]struct {
 		makefile, tree, app string

@@ -61,6 +61,12 @@ func Extras() []Program {
 		{Name: "kwok", Module: "third_party/kwok", Package: "sigs.k8s.io/kwok/cmd/kwok"},
 		{Name: "keda-operator", Module: "third_party/keda", Package: "github.com/kedacore/keda/v2/cmd/operator"},
 		{Name: "keda-adapter", Module: "third_party/keda", Package: "github.com/kedacore/keda/v2/cmd/adapter"},
+		{
+			Name: "argo-cd", Module: "third_party/argo-cd", Package: ".",
+			Stamp: map[string]string{"github.com/argoproj/argo-cd/v3/common.version": "3.5.7"},
+			Links: []string{"argocd-application-controller", "argocd-applicationset-controller", "argocd-repo-server"},
+		},
+		{Name: "kustomize", Module: "third_party/argo-cd", Package: "sigs.k8s.io/kustomize/kustomize/v5"},
 		{Name: "weaviate", Module: "third_party/weaviate", Package: "github.com/weaviate/weaviate/cmd/weaviate-server"},
 		{Name: "versitygw", Module: "third_party/versitygw", Package: "github.com/versity/versitygw/cmd/versitygw"},
 		{Name: "fake-gcs-server", Module: "third_party/fake-gcs-server", Package: "github.com/fsouza/fake-gcs-server"},

@@ -42,7 +42,10 @@ func TestPathOfArgoCD(t *testing.T) {
 	git := platformRepository(t)
 	startArgoCD(t, releases)
 
-	before := everything(t)
+	before, err := everything(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	typed(t, shown(t, page, "Install")[0], "PLATFORM="+git, "URL=file://"+git+".git")
 	comesInWaves(t)
@@ -63,8 +66,13 @@ func TestPathOfArgoCD(t *testing.T) {
 		t.Error(err)
 	}
 
-	eventually(t, "all that came is gone", func(context.Context) error {
-		left := slices.DeleteFunc(everything(t), func(o string) bool { return slices.Contains(before, o) })
+	eventually(t, "all that came is gone", func(ctx context.Context) error {
+		now, err := everything(ctx)
+		if err != nil {
+			return err
+		}
+
+		left := slices.DeleteFunc(now, func(o string) bool { return slices.Contains(before, o) })
 		if len(left) > 0 {
 			return fmt.Errorf("left behind: %q", left)
 		}

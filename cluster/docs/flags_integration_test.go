@@ -23,7 +23,8 @@ import (
 var othersFlags = map[string]string{
 	"--circuit-breaker-burst": "Crossplane's core", "--circuit-breaker-refill-rate": "Crossplane's core",
 	"--enable-operations": "Crossplane's core", "--enable-signature-verification": "Crossplane's core",
-	"--grace-period": "kubectl", "--context": "kubectl", "--kubeconfig": "kubectl",
+	"--metricsRequestHeaderAttributes": "Envoy AI Gateway's controller",
+	"--grace-period":                   "kubectl", "--context": "kubectl", "--kubeconfig": "kubectl",
 	"--pass-authorization-header": "oauth2-proxy", "--upstream": "oauth2-proxy", "--ssl-upstream-insecure-skip-verify": "oauth2-proxy",
 }
 
@@ -90,7 +91,7 @@ func of(n *kong.Node, call string, out map[string][]string) {
 	}
 }
 
-var flagName = regexp.MustCompile(`--(?:\[no-\])?([a-z][a-z0-9-]*)`)
+var flagName = regexp.MustCompile(`--(?:\[no-\])?([a-z][A-Za-z0-9-]*)`)
 
 // named returns the flags in a text, without what they are set to.
 func named(text string) []string {

@@ -281,6 +281,8 @@ func TestPrometheus(t *testing.T) {
 		t.Error(err)
 	}
 
+	close(lines)
+
 	s.until("what the worker told has ended", func() error {
 		if v, err := s.value(monitorapi.MetricQueueDepth + pushed); err == nil {
 			return fmt.Errorf("its queue depth is still %v", v)

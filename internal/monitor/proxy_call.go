@@ -36,7 +36,7 @@ type call struct {
 	sending []byte
 	held    int64
 
-	// length is that of what is known of the body.
+	// length is that of what is known of the body. Its extent is measured only where a budget asks what it will cost.
 	length   int64
 	extent   extent
 	estimate int64

@@ -106,6 +106,35 @@ func TestAskedOnce(t *testing.T) {
 	}
 }
 
+// A server that has a fault of its own when it is asked without the usage has not shown that it was that which it refused.
+func TestAskedAgainAfterAFault(t *testing.T) {
+	var asked atomic.Int64
+
+	model := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		if strings.Contains(string(b), "include_usage") {
+			asked.Add(1)
+			say(http.StatusBadRequest, "include_usage is not known")(rw, r)
+
+			return
+		}
+
+		say(http.StatusServiceUnavailable, "down")(rw, r)
+	}))
+	defer model.Close()
+
+	m := startMetered(t, model.URL)
+	for range 3 {
+		if got := m.post(t, "/v1/chat/completions", streamed); got.Code != http.StatusServiceUnavailable {
+			t.Errorf("got %+v", got)
+		}
+	}
+
+	if asked.Load() != 3 {
+		t.Errorf("asked for usage %d times, want 3", asked.Load())
+	}
+}
+
 // An agent that goes away takes its request to the model with it.
 func TestAbort(t *testing.T) {
 	gone := make(chan struct{})

@@ -1,7 +1,6 @@
 package tree
 
 import (
-	"io/fs"
 	"os"
 	"syscall"
 
@@ -13,16 +12,8 @@ import (
 // setLock sets a lock of the process: this system offers programs no other.
 const setLock = unix.F_SETLK
 
-func stampOf(info fs.FileInfo) stamp {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		panic("a file of this system has a stat")
-	}
-
-	return stamp{
-		size: st.Size, mtime: st.Mtimespec.Nano(), ctime: st.Ctimespec.Nano(), inode: st.Ino, device: uint64(st.Dev), mode: uint32(st.Mode) & 0o7777,
-	}
-}
+// times are when a file's content and its inode were changed, in nanoseconds since 1970.
+func times(st *syscall.Stat_t) (mtime, ctime int64) { return st.Mtimespec.Nano(), st.Ctimespec.Nano() }
 
 func writeEarly(*os.File) {}
 

@@ -2,7 +2,6 @@ package tree
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"syscall"
 
@@ -12,16 +11,8 @@ import (
 // setLock sets a lock of the open file.
 const setLock = unix.F_OFD_SETLK
 
-func stampOf(info fs.FileInfo) stamp {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		panic("a file of this system has a stat")
-	}
-
-	return stamp{
-		size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(), inode: st.Ino, device: st.Dev, mode: st.Mode & 0o7777,
-	}
-}
+// times are when a file's content and its inode were changed, in nanoseconds since 1970.
+func times(st *syscall.Stat_t) (mtime, ctime int64) { return st.Mtim.Nano(), st.Ctim.Nano() }
 
 // writeEarly has the disk begin with what was written to a file.
 func writeEarly(f *os.File) {

@@ -78,6 +78,18 @@ func TestWhen(t *testing.T) {
 	})
 }
 
+// What an agent does is pushed, by either kind of names, and what its monitor does; not what the runtime tells of itself.
+func TestPushed(t *testing.T) {
+	for name, want := range map[string]bool{
+		"agent_tokens_total": true, "gen_ai_client_token_usage": true, "aidispatcher_monitor_info": true, metricMemory: true,
+		"go_goroutines": false, "process_open_fds": false, "promhttp_metric_handler_requests_total": false,
+	} {
+		if got := pushed(name); got != want {
+			t.Errorf("%s is pushed: %t", name, got)
+		}
+	}
+}
+
 // A series that is gone ends at once, and one that comes back is told at once.
 func TestGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

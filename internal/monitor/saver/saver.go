@@ -204,16 +204,16 @@ func (s *Saver) attempt(alive context.Context) time.Duration {
 	defer cancel()
 
 	s.mu.Lock()
-	want, asked := s.wanted, s.asked
+	want, made, asked := s.wanted, s.made, s.asked
 	answered := s.status.Asked
 	s.mu.Unlock()
 
 	reason := monitorapi.SaveInterval
 
 	switch {
-	case want == s.made && asked != answered:
+	case want == made && asked != answered:
 		want, reason = demand{}, monitorapi.SaveAsked
-	case want == s.made:
+	case want == made:
 		want = demand{}
 	case want.drain != "":
 		reason = monitorapi.SaveDrain

@@ -313,6 +313,12 @@ func TestDrainStands(t *testing.T) {
 		t.Errorf("after it was withdrawn: %+v, %+v", m, s.Status())
 	}
 
+	// It may be withdrawn at any time, also while the state is being saved.
+	for range 100 {
+		s.Withdraw()
+		time.Sleep(time.Millisecond)
+	}
+
 	// The same again is another drain.
 	if saved, _ := s.Saved("d1", idle); saved {
 		t.Error("a drain that was withdrawn is taken for done")
